@@ -1,0 +1,3 @@
+"""returnclock enforces the deadlines of a marketplace's after-sales."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""``python -m returnclock`` is the command."""
+
+from returnclock.cli import main
+
+main()
