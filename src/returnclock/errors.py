@@ -1,0 +1,169 @@
+"""Every failure that an operator meets.
+
+The docstring of an error is the message that is printed, with its ``{fields}`` filled in: what is wrong, where, and what to
+do. Rooms raise these; only the command and the tasks turn them into an exit code or a failed run. Imports nothing of ours.
+
+    ReturnclockError
+    ├── SettingsError        2  all faults of the settings, together
+    ├── BadPeriod            2  ├── BadPolicy  2
+    ├── UnknownCountry       2  ├── UnknownSubdivision  2  ├── UnknownZone  2  ├── BadPeak  2
+    ├── UnknownTask          2  ├── UnknownKind  2  ├── BadInstant  2  ├── BadUsage  2
+    ├── NotFound             3
+    ├── Refused              4
+    ├── SchemaBehind         1  ├── SchemaAhead  1  ├── DatabaseUnreachable  1
+    ├── CountsDisagree       1  ├── DeadlinesLate  1
+    └── MailError            1
+        ├── MailServerDown      the server, not the notice: nothing is charged to the notice
+        ├── NoticeDeferred      4xx for this notice: tried again later
+        ├── NoticeRefused       5xx for this notice, or it cannot be written: dead
+        └── DeliveryUncertain   the connection broke after the notice was handed over: it may have been taken
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import cleandoc
+from typing import Any, ClassVar
+
+
+class ReturnclockError(Exception):
+    """returnclock failed: {reason}"""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str | None = None, **fields: Any) -> None:
+        """``message``: the finished text, as Celery hands it over when it rebuilds the error that a worker met."""
+        self.fields = fields
+        super().__init__(message if message is not None else cleandoc(type(self).__doc__ or "").format(**fields))
+
+    def __reduce__(self) -> Any:
+        # The fields are for whoever raises; across processes the finished text is what counts.
+        return (type(self), (str(self),))
+
+
+class SettingsError(ReturnclockError):
+    """The settings have {count} fault(s); nothing was started:
+    {faults}"""
+
+    exit_code = 2
+
+    def __init__(self, message: str | None = None, *, faults: Sequence[str] = ()) -> None:
+        listed = "\n".join(f"  - {fault}" for fault in faults)
+        super().__init__(message, count=len(faults), faults=listed)
+        self.fields = {"faults": tuple(faults)}
+        self.faults = tuple(faults)
+
+
+class BadPeriod(ReturnclockError):
+    """{text!r} is not a period. Write a number and a unit, such as "48 hours", "5 days", "10 business days" or "2 weeks"."""
+
+    exit_code = 2
+
+
+class BadPolicy(ReturnclockError):
+    """{where}: {reason}."""
+
+    exit_code = 2
+
+
+class UnknownCountry(ReturnclockError):
+    """There is no holiday calendar for the country {country!r}{hint}. Use an ISO 3166-1 alpha-2 code such as "DE"."""
+
+    exit_code = 2
+
+
+class UnknownSubdivision(ReturnclockError):
+    """{country} has no subdivision {subdivision!r} in the holiday calendars{hint}. Known are: {known}."""
+
+    exit_code = 2
+
+
+class UnknownZone(ReturnclockError):
+    """There is no time zone {zone!r}{hint}. Use an IANA name such as "Europe/Lisbon"."""
+
+    exit_code = 2
+
+
+class BadPeak(ReturnclockError):
+    """The peak season {name!r} cannot be used: {reason}."""
+
+    exit_code = 2
+
+
+class UnknownTask(ReturnclockError):
+    """There is no task {task!r}{hint}. Nothing was run or queued. The tasks are: {known}."""
+
+    exit_code = 2
+
+
+class UnknownKind(ReturnclockError):
+    """There is no kind of deadline {kind!r}{hint}. The kinds are: {known}."""
+
+    exit_code = 2
+
+
+class BadInstant(ReturnclockError):
+    """{text!r} is not a time. Write ISO 8601, such as 2026-12-18T16:00 or 2026-12-18T16:00:00+01:00."""
+
+    exit_code = 2
+
+
+class BadUsage(ReturnclockError):
+    """{reason}"""
+
+    exit_code = 2
+
+
+class NotFound(ReturnclockError):
+    """There is no {what} {which!r}{hint}."""
+
+    exit_code = 3
+
+
+class Refused(ReturnclockError):
+    """Refused: {reason}"""
+
+    exit_code = 4
+
+
+class SchemaBehind(ReturnclockError):
+    """The database has schema {found}, this version of returnclock needs {needed}. Run "returnclock db upgrade" first."""
+
+
+class SchemaAhead(ReturnclockError):
+    """The database has schema {found}, which this version of returnclock does not know (it knows {needed}).
+    A newer returnclock has upgraded it: update this one."""
+
+
+class DatabaseUnreachable(ReturnclockError):
+    """The database {url} cannot be reached: {reason}. Deadlines are kept; they are enforced when it is back."""
+
+
+class CountsDisagree(ReturnclockError):
+    """The sweep of {kind} took {claimed} deadline(s) but changed {changed} row(s) of {table}; the batch was rolled back and
+    nothing was changed. Please report this with the run's id."""
+
+
+class DeadlinesLate(ReturnclockError):
+    """{count} deadline(s) are due and not enforced; the latest, of {kind}, is late by {late} (the limit is {limit}).
+    Look whether workers and beat run: "returnclock status", then "returnclock run stamp" and the sweep by hand."""
+
+
+class MailError(ReturnclockError):
+    """Mail failed: {reason}"""
+
+
+class MailServerDown(MailError):
+    """The mail server {server} does not take mail now: {reason}. The notices stay queued."""
+
+
+class NoticeDeferred(MailError):
+    """The mail server deferred this notice: {reason}"""
+
+
+class NoticeRefused(MailError):
+    """This notice cannot be delivered: {reason}"""
+
+
+class DeliveryUncertain(MailError):
+    """The mail server {server} was handed this notice and did not say whether it took it: {reason}"""

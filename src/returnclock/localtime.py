@@ -1,0 +1,108 @@
+"""Wall-clock time of a zone and the instants it stands for, clock changes included; and how both are written out.
+
+A wall time that a clock change skips or repeats is read as the later instant, so that no deadline comes early for the
+person it binds. Pure; imports only errors.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def later_instant(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The instant (aware, UTC) of a naive wall time.
+
+    The second one where it occurs twice; where it does not occur, as if the clock had not yet gone forward (02:30 is
+    then 03:30).
+    """
+    return (wall - min(_offsets(wall, zone))).replace(tzinfo=UTC)
+
+
+def end_of_local_day(day: date, zone: ZoneInfo) -> datetime:
+    """The first instant (aware, UTC) after the last moment of a local day: midnight, or what stands in for it.
+
+    Where midnight is skipped, the first instant that exists (Cairo: 01:00). Where it occurs twice, the first (Havana),
+    unless the clock goes back into the day that had just ended (St. John's until 2011): then the second.
+    """
+    midnight = datetime.combine(day + timedelta(days=1), time())
+    low, high = _offsets(midnight, zone)
+    first, second = (midnight - high).replace(tzinfo=UTC), (midnight - low).replace(tzinfo=UTC)
+    if first == second or (second - _MICROSECOND).astimezone(zone).date() <= day:
+        return second
+    if first.astimezone(zone).date() > day:
+        return first
+    return _change_between(first, second, day, zone)
+
+
+def existing_day(day: date, zone: ZoneInfo) -> bool:
+    """False for a local date that the zone left out, as Samoa did 30 December 2011 to change sides of the date line."""
+    return day not in _left_out(day.year, zone)
+
+
+def days_left_out(first: date, last: date, zone: ZoneInfo) -> list[date]:
+    """The local dates from ``first`` to ``last`` that never existed in the zone, earliest first."""
+    years = range(first.year, last.year + 1)
+    return sorted(day for year in years for day in _left_out(year, zone) if first <= day <= last)
+
+
+def _offsets(wall: datetime, zone: ZoneInfo) -> tuple[timedelta, timedelta]:
+    one, other = wall.replace(tzinfo=zone).utcoffset(), wall.replace(tzinfo=zone, fold=1).utcoffset()
+    assert one is not None and other is not None  # a ZoneInfo always knows
+    return (one, other) if one <= other else (other, one)
+
+
+def _change_between(first: datetime, second: datetime, day: date, zone: ZoneInfo) -> datetime:
+    """The clock change that leads from within the day into the next (Toronto 1919: 23:30 to 00:30), by bisection."""
+    while second - first > _MICROSECOND:
+        middle = first + (second - first) // 2
+        if middle.astimezone(zone).date() > day:
+            second = middle
+        else:
+            first = middle
+    return second
+
+
+# A century of days in one zone is 100 entries; this holds some forty zones of it.
+@lru_cache(maxsize=4096)
+def _left_out(year: int, zone: ZoneInfo) -> frozenset[date]:
+    first, last = date(year, 1, 2 if year == 1 else 1), date(year, 12, 30 if year == 9999 else 31)
+    days = map(date.fromordinal, range(first.toordinal(), last.toordinal() + 1))
+    return frozenset(day for day in days if later_instant(datetime.combine(day, time()), zone).astimezone(zone).date() > day)
+
+
+def say_day(day: date) -> str:
+    """ "Fri 18 Dec 2026": in English whatever the machine's locale, which strftime would follow."""
+    return f"{_DAYS[day.weekday()]} {day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def say_days(first: date, last: date) -> str:
+    """ "Mon 21 Dec to Thu 24 Dec 2026"."""
+    year = "" if first.year == last.year else f" {first.year}"
+    return f"{_DAYS[first.weekday()]} {say_day_of_year(first)}{year} to {say_day(last)}"
+
+
+def say_day_of_year(day: date) -> str:
+    """ "11 Nov"."""
+    return f"{day.day} {_MONTHS[day.month - 1]}"
+
+
+def say_time(moment: datetime) -> str:
+    """ "16:00", with the seconds where there are any."""
+    seconds = f":{moment.second:02d}" if moment.second else ""
+    return f"{moment.hour:02d}:{moment.minute:02d}{seconds}"
+
+
+def say_local(moment: datetime) -> str:
+    """ "Fri 18 Dec 2026 16:00 (Europe/Berlin)", for a datetime that is already in its zone."""
+    return f"{say_day(moment)} {say_time(moment)} ({moment.tzinfo})"
+
+
+def say_utc(instant: datetime) -> str:
+    """ "2026-12-18 15:00 UTC", for a datetime in UTC."""
+    return f"{instant.year:04d}-{instant.month:02d}-{instant.day:02d} {say_time(instant)} UTC"
