@@ -1,0 +1,130 @@
+"""Brings the database to the schema that this version needs, and says which one it has. Imports tables and database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from returnclock.database import reading, writing
+from returnclock.errors import Refused, SchemaAhead, SchemaBehind
+from returnclock.tables.market import MARKET_TABLES
+
+# A table of our own: the shop may use Alembic too, and its alembic_version is none of our business.
+VERSION_TABLE = "clock_schema_version"
+
+_EVENTS = ("insert", "update", "delete")
+_OF_SCHEMA = "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = "
+_TRIGGERS = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": _OF_SCHEMA + "current_schema()",
+    "mysql": _OF_SCHEMA + "database()",
+    "mariadb": _OF_SCHEMA + "database()",
+}
+_ADVISORY_LOCK = 7_265_747_563  # any number; the same one in every process that upgrades
+_MARIADB_LOCK = "concat('returnclock ', md5(database()))"  # such a lock is the server's, and a server has many databases
+_LOCK_WAIT_S = 120
+# An index on a large table takes as long as it takes; that a lock is waited for only so long still holds.
+_NO_STATEMENT_LIMIT = {
+    "postgresql": "SET LOCAL statement_timeout = 0",
+    "mysql": "SET max_statement_time = 0",
+    "mariadb": "SET max_statement_time = 0",
+}
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def needed() -> str:
+    """The revision that this version of returnclock works with."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def found(engine: Engine) -> str | None:
+    """The revision that the database has; None before the first upgrade."""
+    with reading(engine) as connection:
+        return _found(connection)
+
+
+def _found(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def upgrade(engine: Engine) -> tuple[str | None, str]:
+    """Bring the schema up to date, in one transaction where the database can; two upgrades at once do no harm.
+
+    Raises:
+        Refused: another upgrade of the same database does not end.
+
+    Returns:
+        the revisions before and after.
+    """
+    with writing(engine) as connection, _alone(connection):
+        if connection.dialect.name in _NO_STATEMENT_LIMIT:
+            connection.execute(text(_NO_STATEMENT_LIMIT[connection.dialect.name]))
+        before = _found(connection)
+        command.upgrade(_config(connection), "head")
+    return before, needed()
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        yield  # SQLite's transaction is alone by itself
+        return
+    # MariaDB commits at every CREATE TABLE: only a lock of the session holds from the first to the last.
+    if not connection.execute(text(f"SELECT GET_LOCK({_MARIADB_LOCK}, {_LOCK_WAIT_S})")).scalar_one():
+        raise Refused(reason=f"another upgrade of this database has been running for {_LOCK_WAIT_S} seconds. Let it end.")
+    try:
+        yield
+    finally:
+        connection.execute(text(f"SELECT RELEASE_LOCK({_MARIADB_LOCK})"))
+
+
+def require_upgraded(engine: Engine) -> None:
+    """Refuse to work on a database that lacks what this version needs.
+
+    One that a newer version has upgraded is worked with: every migration leaves the version before it able to run.
+
+    Raises:
+        SchemaBehind: the database must be upgraded first.
+    """
+    has, wants = found(engine), needed()
+    if has != wants and (has is None or has in _known()):
+        raise SchemaBehind(found=has or "none", needed=wants)
+
+
+def require_current(engine: Engine) -> None:
+    """Insist on exactly the schema of this version.
+
+    Raises:
+        SchemaBehind: the database must be upgraded first.
+        SchemaAhead: a newer version has upgraded it.
+    """
+    require_upgraded(engine)
+    has, wants = found(engine), needed()
+    if has != wants:
+        raise SchemaAhead(found=has, needed=wants)
+
+
+def missing_triggers(engine: Engine) -> list[str]:
+    """The market's tables whose changes no trigger notes."""
+    with reading(engine) as connection:
+        names = set(connection.execute(text(_TRIGGERS[connection.dialect.name])).scalars())
+    return [table for table in MARKET_TABLES if not {f"clock_{table}_{event}" for event in _EVENTS} <= names]
+
+
+def _known() -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}

@@ -1,0 +1,1 @@
+"""The tables: the market's, and returnclock's own. Everybody may come in; imports nothing of ours."""

@@ -1,0 +1,173 @@
+"""returnclock's own tables; any front end may read them, only returnclock writes them.
+
+Imports nothing of ours but the types and the metadata beside it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, UniqueConstraint, literal_column, text
+
+from returnclock.tables.market import metadata, one_of
+from returnclock.tables.types import BigId, Document, Instant, Key, LongText, present
+
+LIVE_STATES = ("running", "held")
+DEADLINE_STATES = (*LIVE_STATES, "met", "fired", "void")
+OUTBOX_STATES = ("queued", "sending", "sent", "dead", "suppressed")
+RUN_STATES = ("running", "succeeded", "failed")
+TRIGGERS = ("beat", "manual", "cli")
+
+policies = Table(
+    "clock_policies",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
+    Column("kind", Key, nullable=False, comment="The kind of deadline; set at insert."),
+    Column("digest", Key, nullable=False, comment="Digest of the definition; set at insert."),
+    Column("definition", Document, nullable=False, comment="The policy as it was when first used; never changes."),
+    Column("created_at", Instant, nullable=False, server_default=present(), comment="When it was first used."),
+    UniqueConstraint("kind", "digest"),
+)
+
+deadlines = Table(
+    "clock_deadlines",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
+    Column("kind", Key, nullable=False, comment="The kind of deadline; set at insert."),
+    Column("subject_id", Key, nullable=False, comment="The id of the row that it binds, as text; set at insert."),
+    Column("party", Key, nullable=False, comment="Who must act: seller, buyer or platform; set at insert."),
+    Column("starts_at", Instant, nullable=False, comment="From when days are counted; a new start is a new row."),
+    Column("promised_at", Instant, nullable=False, comment="What people are told; moved only by an intervention."),
+    Column("due_at", Instant, nullable=False, comment="When it takes effect (promised_at + grace); moves with promised_at."),
+    Column("remind_at", Instant, comment="The next reminder; moved on as each is queued, null after the last."),
+    Column("state", Key, nullable=False, server_default="running", comment="running until held, met, fired or void."),
+    Column("policy_id", BigId, ForeignKey("clock_policies.id"), nullable=False, comment="The policy that it keeps."),
+    Column("fired_at", Instant, comment="When it took effect; null unless state is fired."),
+    Column("settled_at", Instant, comment="When it stopped running: met, fired or void."),
+    Column("round", Integer, nullable=False, server_default=text("0"), comment="How often it was re-opened in place."),
+    Column("schedule", Document, nullable=False, comment="Zone, calendar, last day and reminders, as counted."),
+    Column("stamped_at", Instant, nullable=False, comment="When the due date was given; set anew at re-opening."),
+    # The subject first: before PostgreSQL has statistics it would otherwise read all rows of a kind for each batch.
+    UniqueConstraint("subject_id", "kind", "starts_at"),
+    one_of("state", "state", DEADLINE_STATES),
+)
+# The words are literal, not parameters: a partial index serves only a statement that can be seen to keep within it.
+is_running = deadlines.c.state == literal_column("'running'")
+Index(
+    "ix_clock_deadlines_due",
+    *(deadlines.c.kind, deadlines.c.due_at, deadlines.c.id),
+    postgresql_where=is_running,
+    sqlite_where=is_running,
+)
+_reminding = is_running & deadlines.c.remind_at.is_not(None)
+Index(
+    "ix_clock_deadlines_remind",
+    *(deadlines.c.kind, deadlines.c.remind_at, deadlines.c.id),
+    postgresql_where=_reminding,
+    sqlite_where=_reminding,
+)
+
+events = Table(
+    "clock_events",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="Grows; follow the feed by it. Never changes."),
+    Column("deadline_id", BigId, comment="The deadline concerned. Never changes."),
+    Column("kind", Key, comment="Its kind. Never changes."),
+    Column("subject_id", Key, comment="Its subject's id as text. Never changes."),
+    Column("event", Key, nullable=False, comment="What happened, as subject:action. Never changes."),
+    Column("at", Instant, nullable=False, comment="When, by the database's clock. Never changes."),
+    Column("actor", Key, nullable=False, comment="Who: clock, a login, a party. Never changes."),
+    Column("run_id", BigId, comment="The run in clock_runs that did it. Never changes."),
+    Column("detail", Document, comment="What else there is to say, such as each step of the counting. Never changes."),
+)
+Index("ix_clock_events_subject", events.c.kind, events.c.subject_id)
+Index("ix_clock_events_deadline", events.c.deadline_id)
+
+outbox = Table(
+    "clock_outbox",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
+    Column("key", Key, nullable=False, unique=True, comment="deadline.round.notice.ordinal.party: one notice, once."),
+    Column("kind", Key, nullable=False, comment="The kind of deadline; set at insert."),
+    Column("deadline_id", BigId, ForeignKey("clock_deadlines.id"), nullable=False, comment="Set at insert."),
+    Column("notice", Key, nullable=False, comment="Which of the kind's notices; set at insert."),
+    Column("party", Key, nullable=False, comment="Whom it is for: seller, buyer or platform; set at insert."),
+    Column("recipient", LongText, comment="The address that it went to; set at delivery."),
+    Column("state", Key, nullable=False, server_default="queued", comment="queued, sending, then sent, dead or suppressed."),
+    Column("attempts", Integer, nullable=False, server_default=text("0"), comment="Counted up at each attempt."),
+    Column("queued_at", Instant, nullable=False, comment="When it was queued; set anew by a requeue."),
+    Column("next_attempt_at", Instant, comment="Not before this; moved on when the server defers it, null at the end."),
+    Column("leased_until", Instant, comment="Until when one worker has it in hand; null otherwise."),
+    Column("leased_by", Key, comment="Which worker has it in hand; null otherwise."),
+    Column("sent_at", Instant, comment="When the mail server took it."),
+    Column("message_id", Key, comment="RFC 5322 Message-ID, derived from the key; the same at every attempt."),
+    Column("error", LongText, comment="Why it is late, dead or suppressed; null once it is sent plainly."),
+    one_of("state", "state", OUTBOX_STATES),
+)
+is_unsent = outbox.c.state.in_([literal_column("'queued'"), literal_column("'sending'")])
+Index(
+    "ix_clock_outbox_next",
+    *(outbox.c.next_attempt_at, outbox.c.id),
+    postgresql_where=is_unsent,
+    sqlite_where=is_unsent,
+)
+Index("ix_clock_outbox_deadline", outbox.c.deadline_id)
+
+runs = Table(
+    "clock_runs",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
+    Column("task", Key, nullable=False, comment="Which task ran; set at insert."),
+    Column("trigger", Key, nullable=False, comment="beat, manual (a Celery call) or cli; set at insert."),
+    Column("actor", Key, nullable=False, comment="Who asked for it; set at insert."),
+    Column("host", Key, comment="Where it ran; set at insert."),
+    Column("celery_task_id", Key, comment="Celery's id of the run; null when it ran in the command."),
+    Column("started_at", Instant, nullable=False, comment="Set at insert."),
+    Column("finished_at", Instant, comment="Set when it ended; null while running or when its worker was killed."),
+    Column("state", Key, nullable=False, server_default="running", comment="running, then succeeded or failed."),
+    Column("idle", Boolean, comment="Whether it succeeded with nothing to do; set when it ended."),
+    Column("result", Document, comment="The result object; set when it ended."),
+    Column("error", LongText, comment="What went wrong; set when it failed."),
+    one_of("state", "state", RUN_STATES),
+    one_of("trigger", "trigger", TRIGGERS),
+)
+Index("ix_clock_runs_task", runs.c.task, runs.c.started_at)
+
+problems = Table(
+    "clock_problems",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
+    Column("table_name", Key, nullable=False, comment="The table of the row to be mended; set at insert."),
+    Column("subject_id", Key, nullable=False, comment="The id of the row to be mended, as text; set at insert."),
+    Column(
+        "kind", Key, nullable=False, server_default="", comment="The kind of deadline concerned; empty for the row as such."
+    ),
+    Column("code", Key, nullable=False, comment="Which problem, in one word; set at insert."),
+    Column("problem", LongText, nullable=False, comment="What is wrong and what to do; renewed while it lasts."),
+    Column("first_seen_at", Instant, nullable=False, comment="Since when; set anew if it comes back."),
+    Column("last_seen_at", Instant, nullable=False, comment="When it was last looked at and still there."),
+    Column("resolved_at", Instant, comment="When the row was found mended; null while it is not."),
+    UniqueConstraint("table_name", "subject_id", "kind", "code"),
+)
+
+changes = Table(
+    "clock_changes",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="The order of arrival; never changes."),
+    Column("table_name", Key, nullable=False, comment="The table of the changed row; filled by triggers."),
+    Column("subject_id", Key, nullable=False, comment="The changed row's id, as text; filled by triggers."),
+    Column("noted_at", Instant, server_default=present(), comment="When it was noted. The row goes when it is stamped."),
+)
+
+archive = Table(
+    "clock_archive",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
+    Column("table_name", Key, nullable=False, comment="The table that the row came from. Never changes."),
+    Column("row_id", BigId, nullable=False, comment="Its id there. Never changes."),
+    Column("kind", Key, comment="The kind of deadline. Never changes."),
+    Column("subject_id", Key, comment="The id of the row that it bound, as text. Never changes."),
+    Column("archived_at", Instant, nullable=False, comment="When purge moved it here. Never changes."),
+    Column("content", Document, nullable=False, comment="The whole row as it was. Never changes."),
+)
+Index("ix_clock_archive_subject", archive.c.kind, archive.c.subject_id)
+
+CLOCK_TABLES: dict[str, Table] = {t.name: t for t in (policies, deadlines, events, outbox, runs, problems, changes, archive)}
