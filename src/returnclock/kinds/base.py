@@ -1,0 +1,139 @@
+"""What a kind of deadline is: a promise, told as facts that stamp, sweep and deliver work from.
+
+A kind holds conditions as SQL expressions over its subject's table, so that one statement can restate all of them for a
+thousand rows at once. Imports policy and tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, select
+from sqlalchemy.sql import visitors
+
+from returnclock.policy import Policy
+from returnclock.tables.clock import deadlines
+from returnclock.tables.market import buyers, orders, sellers
+from returnclock.tables.types import as_id
+
+
+class Party(StrEnum):
+    """Who must act within a deadline, or is told of it; the platform is the market's own operators."""
+
+    SELLER = "seller"
+    BUYER = "buyer"
+    PLATFORM = "platform"
+
+
+class Value(StrEnum):
+    """What an effect writes into a column when that is not a constant."""
+
+    NOW = "the moment of the sweep"
+    DUE_AT = "the moment when the deadline took effect"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message to one party: its subject and body are Jinja templates; blank lines part the paragraphs.
+
+    ``moment`` says when it is queued: ``reminder`` before the deadline, ``outcome`` when it fires. A ``digest`` is not
+    sent by itself: all that wait are told in one message at the hour of the digest (``mail.digest_at``).
+    """
+
+    moment: Literal["reminder", "outcome"]
+    to: Party
+    subject: str
+    body: str
+    digest: bool = False
+
+
+@dataclass(frozen=True)
+class DeadlineKind:
+    """One promise of the market.
+
+    name: what tables, settings and commands call it.
+    title: what people call it, within a sentence: "the seller's answer".
+    subject: the table whose rows it binds.
+    order_id: the order of such a row (an expression over the subject's table), or None where it has none.
+    party: who must act.
+    task: the sweep that enforces it, as the command writes it.
+    runs_while: true while the deadline binds the row.
+    starts_at: the instant from which it is counted; NULL while it cannot start.
+    anchors: the columns that starts_at reads; named when a date is missing or wrong. The first is the one by which a front
+        end says that the clock starts anew.
+    default: the policy of a market that sets none; None keeps the kind off until its period is set.
+    effect: the columns that firing changes, with what it writes; may be empty.
+    event: the ledger's name for its firing.
+    met_when: true when the row stopped running because the party did what it had to; else it is void.
+    firing_stops: whether a row no longer runs once its deadline has fired; a flag leaves it running.
+    reopening: what happens when a settled row runs again with the same start. ``restarts``: days are counted anew from
+        when that was seen, because nobody can have been late while it was not their turn. ``resumes``: the first due date
+        stands, because it hangs on a fact that has not changed (a delivery, the start of a refund).
+    withdrawn_when, withdrawal: when a row that was flagged no longer deserves the flag, and the columns that take it back.
+    withdrawn_event: the ledger's name for that.
+    start_expected_at: since when the date that starts the clock is awaited; NULL where it is not. Reconcile reports the rows
+        where it is long overdue (an order that never got a delivery date).
+    notices: what is told to whom.
+    """
+
+    name: str
+    title: str
+    subject: Table
+    order_id: ColumnElement[Any] | None
+    party: Party
+    task: str
+    runs_while: ColumnElement[bool]
+    starts_at: ColumnElement[Any]
+    anchors: tuple[ColumnElement[Any], ...]
+    default: Policy | None
+    event: str
+    met_when: ColumnElement[bool]
+    effect: Mapping[str, str | Value] = field(default_factory=dict)
+    firing_stops: bool = True
+    reopening: Literal["restarts", "resumes"] = "resumes"
+    withdrawn_when: ColumnElement[bool] | None = None
+    withdrawal: tuple[str, ...] = ()
+    withdrawn_event: str = ""
+    start_expected_at: ColumnElement[Any] | None = None
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def subject_key(self) -> ColumnElement[Any]:
+        """The subject's primary key; a subject has one column of it."""
+        (key,) = self.subject.primary_key.columns
+        return key
+
+    @cached_property
+    def looks_beyond(self) -> bool:
+        """Whether its conditions look at other rows than the subject's own, such as the disputes of an order."""
+        conditions = (self.runs_while, self.starts_at)
+        return any(isinstance(part, Select) for one in conditions for part in visitors.iterate(one))
+
+    def binds(self, kept: FromClause = deadlines) -> ColumnElement[bool]:
+        """The row of the subject that a deadline binds."""
+        return as_id(kept.c.subject_id, self.subject_key) == self.subject_key
+
+    def still_true(self, kept: FromClause = deadlines) -> ColumnElement[bool]:
+        """Every condition under which a deadline may act upon its subject: it runs, and from the same start.
+
+        Restated by every statement that changes anything, so that a reply which committed a moment earlier wins.
+        """
+        return and_(self.binds(kept), self.runs_while, self.starts_at == kept.c.starts_at)
+
+    def with_parties(self, *columns: Any) -> Select[Any]:
+        """Select from the subjects, each with its order, seller and buyer where there are such rows."""
+        joined: FromClause = self.subject
+        if self.order_id is not None:
+            if self.subject is not orders:
+                joined = joined.outerjoin(orders, orders.c.id == self.order_id)
+            joined = joined.outerjoin(sellers, sellers.c.id == orders.c.seller_id)
+            joined = joined.outerjoin(buyers, buyers.c.id == orders.c.buyer_id)
+        return select(*columns).select_from(joined)
+
+    def notices_for(self, moment: str) -> tuple[Notice, ...]:
+        """The notices of one moment, in the order in which they were declared."""
+        return tuple(notice for notice in self.notices if notice.moment == moment)
