@@ -1,0 +1,54 @@
+"""Writes the ledger: one event for everything that happens to a deadline, append-only. Imports tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, insert, literal, null, select
+
+from returnclock.bulk import insert_rows
+from returnclock.tables.clock import deadlines, events
+from returnclock.tables.types import among
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Whose hand acts: the actor that the ledger names, and the run in ``clock_runs``."""
+
+    actor: str = "clock"
+    run_id: int | None = None
+
+
+def record(
+    connection: Connection,
+    hand: Hand,
+    now: datetime,
+    event: str | ColumnElement[str],
+    deadline_ids: Sequence[int],
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one event for each of the deadlines, in one statement; ``event`` may be an expression over the deadline."""
+    if not deadline_ids:
+        return
+    named = event if isinstance(event, ColumnElement) else literal(event, events.c.event.type)
+    told = select(
+        deadlines.c.id,
+        deadlines.c.kind,
+        deadlines.c.subject_id,
+        named,
+        literal(now, events.c.at.type),
+        literal(hand.actor, events.c.actor.type),
+        literal(hand.run_id, events.c.run_id.type),
+        null() if detail is None else literal(dict(detail), events.c.detail.type),
+    ).where(among(deadlines.c.id, deadline_ids))
+    names = ["deadline_id", "kind", "subject_id", "event", "at", "actor", "run_id", "detail"]
+    connection.execute(insert(events).from_select(names, told.order_by(deadlines.c.id)))
+
+
+def record_each(connection: Connection, hand: Hand, now: datetime, event: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one event for each row (deadline_id, kind, subject_id, detail), where every detail is its own."""
+    common = {"event": event, "at": now, "actor": hand.actor, "run_id": hand.run_id}
+    insert_rows(connection, events, [{**common, **row} for row in rows])

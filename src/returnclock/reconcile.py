@@ -1,0 +1,135 @@
+"""Reconcile: finds what no trigger told us, and has it stamped. Imports stamp and the noun rooms.
+
+It only notes rows into ``clock_changes``; stamp decides about them as about any other change, so there is one way in which
+a row gets or loses its deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, Select, exists, insert, literal, or_, select
+
+from returnclock.clock import Clock
+from returnclock.database import reading, writing
+from returnclock.faults import EARLIEST, PATIENCE
+from returnclock.kinds import DeadlineKind
+from returnclock.ledger import Hand
+from returnclock.rulebook import Rulebook
+from returnclock.stamp import stamp
+from returnclock.tables import clock as own
+from returnclock.tables.clock import LIVE_STATES, changes, deadlines
+from returnclock.tables.types import Instant, as_text
+from returnclock.tally import Tally
+
+_PAGE = 5000
+
+
+def reconcile(
+    engine: Engine, clock: Clock, book: Rulebook, hand: Hand, *, limit: int | None = None, batch_size: int = 1000
+) -> Tally:
+    """Note every row whose deadline is missing or outlived it, and every row with an open problem; then stamp them."""
+    with reading(engine) as connection:
+        now = clock.now(connection)
+    for kind in book.active():
+        for query in (partial(_unstamped, kind, book), partial(_outlived, kind)):
+            _note(engine, query, kind.subject.name)
+        overdue = _overdue_starts(kind, now)
+        if overdue is not None:
+            with reading(engine) as connection:
+                page = connection.execute(overdue).all()
+            _note_page(engine, page, kind.subject.name)
+    _note_open_problems(engine)
+    return stamp(engine, clock, book, hand, limit=limit, batch_size=batch_size)
+
+
+def would_reconcile(engine: Engine, book: Rulebook) -> Tally:
+    """Count the rows that reconcile would have looked at, and change nothing."""
+    tally = Tally()
+    for kind in book.active():
+        for query in (partial(_unstamped, kind, book), partial(_outlived, kind)):
+            for page in _pages(engine, query):
+                tally.of(kind.name).examined += len(page)
+    return tally
+
+
+def _unstamped(kind: DeadlineKind, book: Rulebook, after: Any) -> Select[Any]:
+    accounted: list[ColumnElement[bool]] = [deadlines.c.state.in_(LIVE_STATES)]
+    if not kind.firing_stops:
+        accounted.append(deadlines.c.state == "fired")
+    known = exists().where(
+        deadlines.c.kind == kind.name,
+        deadlines.c.subject_id == as_text(kind.subject_key),
+        deadlines.c.starts_at == kind.starts_at,
+        or_(*accounted),
+    )
+    key = kind.subject_key
+    chosen = select(key.label("after"), as_text(key).label("subject_id")).where(kind.runs_while, ~known)
+    since = book.rules[kind.name].effective_from
+    if since is not None:
+        chosen = chosen.where(or_(kind.starts_at.is_(None), kind.starts_at >= since))
+    if after is not None:
+        chosen = chosen.where(key > after)
+    return chosen.order_by(key).limit(_PAGE)
+
+
+def _outlived(kind: DeadlineKind, after: Any) -> Select[Any]:
+    true = exists().where(kind.still_true()).correlate(deadlines)
+    chosen = select(deadlines.c.id.label("after"), deadlines.c.subject_id).where(
+        deadlines.c.kind == kind.name, deadlines.c.state.in_(LIVE_STATES), ~true
+    )
+    if after is not None:
+        chosen = chosen.where(deadlines.c.id > after)
+    return chosen.order_by(deadlines.c.id).limit(_PAGE)
+
+
+def _pages(engine: Engine, query: Callable[[Any], Select[Any]]) -> Iterator[Sequence[Any]]:
+    after = None
+    while True:
+        with reading(engine) as connection:
+            page = connection.execute(query(after)).all()
+        if page:
+            yield page
+        if len(page) < _PAGE:
+            return
+        after = page[-1].after
+
+
+def _note(engine: Engine, query: Callable[[Any], Select[Any]], table_name: str) -> None:
+    for page in _pages(engine, query):
+        _note_page(engine, page, table_name)
+
+
+def _note_page(engine: Engine, page: Sequence[Any], table_name: str) -> None:
+    rows = [{"table_name": table_name, "subject_id": row.subject_id} for row in page]
+    if rows:
+        with writing(engine) as connection:
+            connection.execute(insert(changes), rows)
+
+
+def _note_open_problems(engine: Engine) -> None:
+    waiting = select(own.problems.c.table_name, own.problems.c.subject_id)
+    waiting = waiting.where(own.problems.c.resolved_at.is_(None)).distinct()
+    with writing(engine) as connection:
+        connection.execute(insert(changes).from_select(["table_name", "subject_id"], waiting))
+
+
+def _overdue_starts(kind: DeadlineKind, now: datetime) -> Select[Any] | None:
+    """The rows whose clock should long have started and which are not reported yet; the rest waits for the next time."""
+    expected = kind.start_expected_at
+    if expected is None:
+        return None
+    subject_id = as_text(kind.subject_key)
+    reported = exists().where(
+        own.problems.c.table_name == kind.subject.name,
+        own.problems.c.subject_id == subject_id,
+        own.problems.c.kind == kind.name,
+        own.problems.c.code == "overdue_start",
+        own.problems.c.resolved_at.is_(None),
+    )
+    long_ago = expected.between(literal(EARLIEST, Instant()), literal(now - PATIENCE, Instant()))
+    chosen = select(kind.subject_key.label("after"), subject_id.label("subject_id")).where(long_ago, ~reported)
+    return chosen.order_by(kind.subject_key).limit(_PAGE)

@@ -1,0 +1,145 @@
+"""Remind: queues the reminders that are due, for all kinds, and skips those that an outage made stale.
+
+Nobody is told "2 days left" late, and nobody gets three reminders at once: of several that are due only the latest counts,
+and it only while it is fresh. Imports the noun rooms.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, select, update
+
+from returnclock import ledger, outbox
+from returnclock.batches import until_short
+from returnclock.clock import Clock
+from returnclock.database import reading, writing
+from returnclock.kinds import DeadlineKind
+from returnclock.ledger import Hand
+from returnclock.tables.clock import deadlines, is_running
+from returnclock.tally import KindTally, Tally
+from returnclock.telemetry import Event
+
+
+def send_reminders(
+    engine: Engine,
+    clock: Clock,
+    kinds: Sequence[DeadlineKind],
+    hand: Hand,
+    stale_after: timedelta,
+    *,
+    limit: int | None = None,
+    batch_size: int = 1000,
+) -> Tally:
+    """Queue each due reminder in the transaction that moves ``remind_at`` on to the next."""
+    tally = Tally()
+    for kind in kinds:
+        left = limit - tally.total("examined") if limit is not None else None
+        until_short(partial(_batch_into, tally, engine, clock, kind, hand, stale_after), limit=left, size=batch_size)
+    return tally
+
+
+def has_work(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> bool:
+    """Whether any reminder of the kinds is due."""
+    with reading(engine) as connection:
+        now = clock.now(connection)
+        return any(connection.execute(_due(kind, now).limit(1)).first() for kind in kinds)
+
+
+def would_remind(
+    engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], stale_after: timedelta, *, limit: int | None = None
+) -> Tally:
+    """Count the reminders that would be queued now, and change nothing."""
+    tally = Tally()
+    with reading(engine) as connection:
+        now = clock.now(connection)
+        for kind in kinds:
+            rows = connection.execute(_due(kind, now).limit(limit)).all()
+            fresh = [row for row in rows if _is_fresh(row, now, stale_after)]
+            counted = tally.of(kind.name)
+            counted.examined, counted.changed = len(rows), len(rows)
+            counted.queued = len(fresh) * len(kind.notices_for("reminder"))
+            counted.skipped = len(rows) - len(fresh)
+    return tally
+
+
+def _due(kind: DeadlineKind, now: datetime) -> Select[Any]:
+    columns = (deadlines.c.id, deadlines.c.remind_at, deadlines.c.promised_at, deadlines.c.schedule)
+    return (
+        select(*columns)
+        .join(kind.subject, kind.still_true())
+        .where(
+            deadlines.c.kind == kind.name,
+            is_running,
+            deadlines.c.remind_at.is_not(None),
+            deadlines.c.remind_at <= now,
+        )
+        .order_by(deadlines.c.remind_at, deadlines.c.id)
+    )
+
+
+def _batch_into(
+    tally: Tally, engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, stale_after: timedelta, size: int
+) -> int:
+    done = _batch(engine, clock, kind, hand, stale_after, size)
+    tally.of(kind.name).add(done)
+    return done.examined
+
+
+def _batch(engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, stale_after: timedelta, size: int) -> KindTally:
+    done = KindTally()
+    with writing(engine) as connection:
+        now = clock.now(connection)
+        of = None if connection.dialect.name in ("mysql", "mariadb") else [deadlines, kind.subject]
+        rows = connection.execute(_due(kind, now).limit(size).with_for_update(skip_locked=True, of=of)).all()
+        done.examined = len(rows)
+        if not rows:
+            return done
+        done.changed = _move_on(connection, rows, now)
+        fresh = [row for row in rows if _is_fresh(row, now, stale_after)]
+        done.queued = _queue(connection, kind, fresh, now)
+        done.skipped = len(rows) - len(fresh)
+        done.max_lateness_s = max(((now - _latest(row, now)).total_seconds() for row in fresh), default=0.0)
+        if kind.notices_for("reminder"):
+            ledger.record(connection, hand, now, Event.REMINDER_QUEUED, [row.id for row in fresh])
+        stale = sorted({row.id for row in rows} - {row.id for row in fresh})
+        ledger.record(connection, hand, now, Event.REMINDER_SKIPPED, stale, {"reason": "stale after an outage"})
+    return done
+
+
+def _times(row: Row[Any]) -> Iterable[datetime]:
+    return (datetime.fromisoformat(moment) for moment in row.schedule["reminders"])
+
+
+def _latest(row: Row[Any], now: datetime) -> datetime:
+    """The latest of the reminders that are due; the stored one where an intervention moved it."""
+    return max((moment for moment in _times(row) if moment <= now), default=row.remind_at)
+
+
+def _is_fresh(row: Row[Any], now: datetime, stale_after: timedelta) -> bool:
+    return now - _latest(row, now) <= stale_after and now < row.promised_at
+
+
+def _move_on(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> int:
+    moving = (
+        update(deadlines)
+        .where(deadlines.c.id == bindparam("of"), deadlines.c.state == "running")
+        .values(remind_at=bindparam("next"))
+    )
+    following = [{"of": row.id, "next": min((moment for moment in _times(row) if moment > now), default=None)} for row in rows]
+    connection.execute(moving, following)
+    return len(following)
+
+
+def _queue(connection: Connection, kind: DeadlineKind, fresh: Sequence[Row[Any]], now: datetime) -> int:
+    by_ordinal: defaultdict[int, list[int]] = defaultdict(list)
+    for row in fresh:
+        by_ordinal[sum(1 for moment in _times(row) if moment <= now)].append(row.id)
+    notices = kind.notices_for("reminder")
+    return sum(
+        outbox.queue(connection, kind, notices, ids, now, ordinal=ordinal) for ordinal, ids in sorted(by_ordinal.items())
+    )

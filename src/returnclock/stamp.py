@@ -1,0 +1,138 @@
+"""Stamp: gives rows that run a due date, and settles the deadlines of rows that stopped running.
+
+It works from ``clock_changes``, in batches of one transaction each: what changed is read as it stands now, so a change that
+is noted twice, late or out of order does no harm. Imports the noun rooms.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, func, select
+from sqlalchemy.exc import DBAPIError
+
+from returnclock import problems
+from returnclock.batches import until_short
+from returnclock.clock import Clock
+from returnclock.database import is_passing, reading, retried, writing
+from returnclock.errors import DatabaseUnreachable
+from returnclock.faults import Fault
+from returnclock.ledger import Hand
+from returnclock.rulebook import Rulebook
+from returnclock.stamp_batch import Batch
+from returnclock.tables.clock import changes
+from returnclock.tables.types import among
+from returnclock.tally import Tally
+
+MOST_REMEMBERED = 20_000  # rows; an import of millions must not grow a worker, and what is forgotten is only read again
+
+
+@dataclass
+class _Run:
+    """What one run works with. ``inspected``: rows (table, key) that were looked at for faults and not changed since."""
+
+    engine: Engine
+    clock: Clock
+    book: Rulebook
+    hand: Hand
+    tally: Tally = field(default_factory=Tally)
+    inspected: set[tuple[str, Any]] = field(default_factory=set)
+
+
+def stamp(
+    engine: Engine, clock: Clock, book: Rulebook, hand: Hand, *, limit: int | None = None, batch_size: int = 1000
+) -> Tally:
+    """Work off the noted changes, oldest first, until none is left or ``limit`` changes were taken.
+
+    A batch that a row breaks is taken again row by row, and the row is set aside in ``clock_problems``.
+    """
+    run = _Run(engine, clock, book, hand)
+    until_short(partial(_batch_or_singly, run), limit=limit, size=batch_size)
+    run.tally.backlog = retried(partial(_backlog, engine))
+    return run.tally
+
+
+def has_work(engine: Engine) -> bool:
+    """Whether any noted change waits to be stamped."""
+    with reading(engine) as connection:
+        return connection.execute(select(changes.c.id).limit(1)).first() is not None
+
+
+def would_stamp(engine: Engine) -> Tally:
+    """Count the changes that wait to be stamped, and change nothing."""
+    tally = Tally()
+    with reading(engine) as connection:
+        chosen = select(changes.c.table_name, func.count().label("waiting")).group_by(changes.c.table_name)
+        for row in connection.execute(chosen):
+            tally.of(row.table_name).examined = row.waiting
+    return tally
+
+
+def _backlog(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return int(connection.execute(select(func.count()).select_from(changes)).scalar_one())
+
+
+def _batch_or_singly(run: _Run, size: int) -> int:
+    try:
+        return _batch(run, size)
+    except Exception as fault:  # whatever a row can cause: the rows beside it are stamped
+        if _is_no_row_s_fault(fault):
+            raise
+    taken = 0
+    for _ in range(size):
+        try:
+            one = _batch(run, 1)
+        except Exception as fault:
+            if _is_no_row_s_fault(fault):
+                raise
+            one = _set_aside(run, fault)
+        taken += one
+        if not one:
+            break
+    return taken
+
+
+def _is_no_row_s_fault(fault: Exception) -> bool:
+    return isinstance(fault, DatabaseUnreachable) or (isinstance(fault, DBAPIError) and is_passing(fault))
+
+
+def _take(connection: Connection, size: int) -> list[Row[Any]]:
+    columns = (changes.c.id, changes.c.table_name, changes.c.subject_id)
+    return list(connection.execute(select(*columns).order_by(changes.c.id).limit(size).with_for_update(skip_locked=True)))
+
+
+def _batch(run: _Run, size: int) -> int:
+    with writing(run.engine) as connection:
+        taken = _take(connection, size)
+        touched: defaultdict[str, set[str]] = defaultdict(set)
+        for change in taken:
+            touched[change.table_name].add(change.subject_id)
+        batch = Batch(connection, run.book, run.hand, run.clock.now(connection), run.inspected)
+        for table_name, subject_ids in sorted(touched.items()):
+            batch.of_table(table_name, subject_ids)
+        if taken:
+            connection.execute(delete(changes).where(among(changes.c.id, [change.id for change in taken])))
+    # Only now: what a batch that was rolled back had seen must be seen again.
+    run.inspected |= batch.seen
+    if len(run.inspected) > MOST_REMEMBERED:
+        run.inspected.clear()
+    run.tally.add(batch.tally)
+    return len(taken)
+
+
+def _set_aside(run: _Run, fault: Exception) -> int:
+    """Put the oldest change away with a problem that says why; it is looked at again by reconcile."""
+    with writing(run.engine) as connection:
+        taken = _take(connection, 1)
+        for change in taken:
+            reason = str(getattr(fault, "orig", fault)).strip().splitlines()[0][:300]
+            of = f"{change.table_name} {change.subject_id}"
+            said = f"{of} cannot be read: {reason}. Mend the row; it is looked at again by itself."
+            row = Fault(change.table_name, change.subject_id, "unreadable_row", said)
+            run.tally.problems += problems.record(connection, (), [row], run.clock.now(connection))
+            connection.execute(delete(changes).where(changes.c.id == change.id))
+    return len(taken)

@@ -1,0 +1,154 @@
+"""One batch of stamping: a transaction's work on the rows that changed. Imports the noun rooms."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from returnclock import problems
+from returnclock.facts import read_archived, read_facts
+from returnclock.faults import PATIENCE, Fault, anchor_fault, faults_of_rows, order_fault, start_fault
+from returnclock.kinds import DeadlineKind
+from returnclock.ledger import Hand
+from returnclock.rulebook import Rulebook
+from returnclock.settle import settle, withdraw
+from returnclock.tables.clock import LIVE_STATES, deadlines
+from returnclock.tables.market import MARKET_TABLES
+from returnclock.tables.types import among, keys_of
+from returnclock.tally import Tally
+from returnclock.write_deadlines import Stamping, insert_deadlines, reopen
+
+
+@dataclass
+class Batch:
+    """One transaction's work on the changed rows of the tables.
+
+    inspected: rows around (orders, parties) that an earlier batch of the run has looked at for faults.
+    seen: those that this batch has looked at.
+    """
+
+    connection: Connection
+    book: Rulebook
+    hand: Hand
+    now: datetime
+    inspected: set[tuple[str, Any]] = field(default_factory=set)
+    seen: set[tuple[str, Any]] = field(default_factory=set)
+    tally: Tally = field(default_factory=Tally)
+
+    def of_table(self, table_name: str, subject_ids: set[str]) -> None:
+        """Stamp and settle every kind of the table, then say in ``clock_problems`` what is wrong with the rows."""
+        faults: list[Fault] = []
+        looked_at = {(table_name, subject_id) for subject_id in subject_ids}
+        around: defaultdict[str, set[Any]] = defaultdict(set)
+        for kind in self.book.on_table(table_name):
+            faults += self._of_kind(kind, subject_ids, around)
+        for name in around:
+            around[name] = {key for key in around[name] if key is not None and (name, key) not in self.inspected}
+        if table_name in MARKET_TABLES:
+            (key,) = MARKET_TABLES[table_name].primary_key.columns
+            around[table_name].update(keys_of(subject_ids, key))
+        for name, keys in sorted(around.items()):
+            faults += faults_of_rows(self.connection, self.book, name, sorted(keys))
+            self.seen |= {(name, key) for key in keys}
+        self.tally.problems += problems.record(self.connection, looked_at, faults, self.now)
+
+    def _of_kind(self, kind: DeadlineKind, subject_ids: set[str], around: defaultdict[str, set[Any]]) -> list[Fault]:
+        # Deadlines first, under lock, then the rows: a sweep that is just firing one is waited for, and what it did to the
+        # row is then seen. The other way round its work would look like a re-opening.
+        kept: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+        chosen = select(deadlines).where(deadlines.c.kind == kind.name, among(deadlines.c.subject_id, sorted(subject_ids)))
+        for row in self.connection.execute(chosen.order_by(deadlines.c.id).with_for_update()):
+            kept[row.subject_id].append(row)
+        rows = read_facts(self.connection, kind, keys_of(subject_ids, kind.subject_key), awaited_before=self.now - PATIENCE)
+        work = _Work(kind, self.now, self.book.rules[kind.name].effective_from)
+        work.fired = [one.id for those in kept.values() for one in those if one.state == "fired"]
+        for row in rows:
+            work.sort(row, kept.get(row.subject_id, ()))
+            if kind.order_id is not None:
+                around["orders"].add(row.order_id)
+                around["sellers"].add(row.seller)
+                around["buyers"].add(row.buyer)
+        running = {row.subject_id for row in rows if row.runs}
+        work.stopped += [one.id for of, those in kept.items() if of not in running for one in those if one.state in LIVE_STATES]
+        archived = read_archived(self.connection, kind, sorted(row.subject_id for row in work.new))
+        work.leave_what_was_archived(archived)
+        for subject_id, rows_of_it in archived.items():
+            kept[subject_id] += rows_of_it
+        self._write(kind, work, kept)
+        self._count(kind, work, len(subject_ids))
+        return work.faults
+
+    def _write(self, kind: DeadlineKind, work: _Work, kept: dict[str, list[Row[Any]]]) -> None:
+        stamping = Stamping(self.connection, self.book, self.hand, self.now)
+        work.changed += settle(self.connection, self.hand, self.now, kind, work.stopped)
+        work.changed += withdraw(self.connection, self.hand, self.now, kind, work.fired)
+        work.changed += insert_deadlines(stamping, kind, work.new, kept, work.faults)
+        work.changed += reopen(stamping, kind, work.again, kept, work.faults)
+
+    def _count(self, kind: DeadlineKind, work: _Work, examined: int) -> None:
+        counted = self.tally.of(kind.name)
+        counted.examined += examined
+        counted.changed += work.changed
+        counted.skipped += max(0, examined - work.changed - len(work.faults))
+
+
+class _Work:
+    """The rows of one kind, sorted by what has to be done with them."""
+
+    def __init__(self, kind: DeadlineKind, now: datetime, effective_from: datetime | None) -> None:
+        self.kind, self.now, self.effective_from = kind, now, effective_from
+        self.new: list[Row[Any]] = []
+        self.again: list[tuple[Row[Any], Row[Any]]] = []
+        self.stopped: list[int] = []
+        self.fired: list[int] = []
+        self.faults: list[Fault] = []
+        self.changed = 0
+
+    def sort(self, row: Row[Any], kept: Iterable[Row[Any]]) -> None:
+        """Decide for one row; a row that is set aside keeps what it has, and no sweep fires it while it is unreadable."""
+        if not row.runs:
+            overdue = start_fault(self.kind, row, self.now)
+            self.faults += [overdue] if overdue else []
+            return
+        fault = order_fault(self.kind, row) or anchor_fault(self.kind, row, self.now)
+        if fault is not None:
+            self.faults.append(fault)
+            return
+        self.stopped += [one.id for one in kept if one.state in LIVE_STATES and one.starts_at != row.starts_at]
+        current = next((one for one in kept if one.starts_at == row.starts_at), None)
+        if current is None:
+            if self.effective_from is None or row.starts_at >= self.effective_from:
+                self.new.append(row)
+        elif current.state in ("met", "void"):
+            self.again.append((row, current))
+        elif current.state == "fired" and self.kind.firing_stops:
+            self._reopened_after_firing(row, current)
+
+    def leave_what_was_archived(self, archived: Mapping[str, Sequence[Any]]) -> None:
+        """A deadline that fired, however long ago, does not fire again from the same start."""
+        if self.kind.reopening == "restarts":
+            return  # counted anew from now, as after any firing
+        for row in list(self.new):
+            past = archived.get(row.subject_id, ())
+            ended = next((one for one in past if one.state == "fired" and one.starts_at == row.starts_at), None)
+            if ended is not None:
+                self.new.remove(row)
+                if self.kind.firing_stops:
+                    self._reopened_after_firing(row, ended)
+
+    def _reopened_after_firing(self, row: Row[Any], current: Any) -> None:
+        if self.kind.reopening == "restarts":
+            self.again.append((row, current))
+            return
+        of = f"{self.kind.subject.name} {row.subject_id}"
+        dates = ", ".join(column.name for column in self.kind.anchors)
+        said = (
+            f"{of} runs again although {self.kind.title} ended on {current.fired_at:%Y-%m-%d} and {dates} has not changed. "
+            f"Nothing is done twice: it stays as it is until {dates} changes."
+        )
+        self.faults.append(Fault(self.kind.subject.name, row.subject_id, "reopened_after_end", said, self.kind.name))

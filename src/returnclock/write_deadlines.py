@@ -1,0 +1,222 @@
+"""Writes due dates: new deadlines, and those that run again in place. Imports the nouns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, select, update
+
+from returnclock import ledger
+from returnclock.bulk import insert_rows
+from returnclock.database import insert_new
+from returnclock.errors import BadPolicy
+from returnclock.facts import Counted, count, count_by
+from returnclock.faults import Fault
+from returnclock.kinds import DeadlineKind
+from returnclock.ledger import Hand
+from returnclock.policy import Policy
+from returnclock.rulebook import Rulebook
+from returnclock.tables.clock import deadlines, outbox, policies
+from returnclock.tables.types import among
+from returnclock.telemetry import Event
+
+_UNIQUE = (deadlines.c.kind, deadlines.c.subject_id, deadlines.c.starts_at)
+
+
+@dataclass
+class Stamping:
+    """One transaction's means for writing due dates."""
+
+    connection: Connection
+    book: Rulebook
+    hand: Hand
+    now: datetime
+    policy_ids: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def policy_id(self, kind: DeadlineKind, policy: Policy) -> int:
+        """The row in ``clock_policies`` that freezes this policy, written when it is first used."""
+        key = (kind.name, policy.digest)
+        if key not in self.policy_ids:
+            row = {"kind": kind.name, "digest": policy.digest, "definition": policy.definition()}
+            unique = (policies.c.kind, policies.c.digest)
+            self.connection.execute(insert_new(self.connection, policies, unique), [row])
+            known = select(policies.c.id).where(policies.c.kind == kind.name, policies.c.digest == policy.digest)
+            self.policy_ids[key] = self.connection.execute(known).scalar_one()
+        return self.policy_ids[key]
+
+    def next_reminder(self, counted: Counted) -> datetime | None:
+        """The first reminder that is still to come: one that is past was never owed by us."""
+        return next((moment for moment in counted.reckoning.reminders if moment > self.now), None)
+
+
+def insert_deadlines(
+    stamping: Stamping,
+    kind: DeadlineKind,
+    rows: Sequence[Row[Any]],
+    kept: Mapping[str, Sequence[Row[Any]]],
+    faults: list[Fault],
+) -> int:
+    """Give each of the rows its due date. Another worker that was first is left alone.
+
+    Returns:
+        how many deadlines are new.
+    """
+    prepared: dict[tuple[str, datetime], tuple[dict[str, Any], Counted]] = {}
+    for row in sorted(rows, key=lambda row: row.subject_id):  # one order for all workers: no deadlock on the unique key
+        before = kept.get(row.subject_id, ())
+        counted = _count_or_fault(partial(_counted_first, stamping, kind, row, before), kind, row, faults)
+        if counted is not None:
+            counted = _not_before_told(stamping, counted, before)
+            prepared[row.subject_id, row.starts_at] = (_values(stamping, kind, row, counted), counted)
+    if not prepared:
+        return 0
+    written = insert_rows(
+        stamping.connection,
+        deadlines,
+        [values for values, _ in prepared.values()],
+        unique=_UNIQUE,
+        returning=(deadlines.c.id, deadlines.c.subject_id, deadlines.c.starts_at),
+    )
+    told = [_told(kind, row.id, row.subject_id, prepared[row.subject_id, row.starts_at][1]) for row in written]
+    ledger.record_each(stamping.connection, stamping.hand, stamping.now, Event.STAMPED, told)
+    return len(written)
+
+
+def reopen(
+    stamping: Stamping,
+    kind: DeadlineKind,
+    pairs: Sequence[tuple[Row[Any], Row[Any]]],
+    kept: Mapping[str, Sequence[Row[Any]]],
+    faults: list[Fault],
+) -> int:
+    """Let settled deadlines run again whose rows run again from the same start.
+
+    A kind that restarts is counted anew from now: the day on which nobody waited for the party is no day of silence. A kind
+    that resumes keeps its policy and date, and only reminders that are still to come.
+
+    Returns:
+        how many run again.
+    """
+    told = []
+    for row, before in pairs:
+        recount = _counted_anew if kind.reopening == "restarts" else partial(_counted_as_before, before=before)
+        counted = _count_or_fault(partial(recount, stamping, kind, row), kind, row, faults)
+        if counted is None:
+            continue
+        counted = _not_before_told(stamping, counted, kept[row.subject_id])
+        values = _values(stamping, kind, row, counted)
+        del values["kind"], values["subject_id"], values["starts_at"]
+        changed = stamping.connection.execute(
+            update(deadlines)
+            .where(deadlines.c.id == before.id, deadlines.c.state == before.state)
+            .where(exists().where(kind.still_true()).correlate(deadlines))
+            .values(**values, state="running", round=deadlines.c.round + 1, settled_at=None, fired_at=None)
+        )
+        if changed.rowcount:
+            told.append(_told(kind, before.id, row.subject_id, counted, was=before.state))
+    ledger.record_each(stamping.connection, stamping.hand, stamping.now, Event.REOPENED, told)
+    return len(told)
+
+
+def _count_or_fault(counting: Callable[[], Counted], kind: DeadlineKind, row: Row[Any], faults: list[Fault]) -> Counted | None:
+    try:
+        return counting()
+    except BadPolicy as fault:
+        said = f"{kind.subject.name} {row.subject_id}: {kind.title} cannot be counted: {fault}"
+        faults.append(Fault(kind.subject.name, row.subject_id, "uncountable", said, kind.name))
+        return None
+
+
+def _counted_first(stamping: Stamping, kind: DeadlineKind, row: Row[Any], kept: Sequence[Row[Any]]) -> Counted:
+    """Count from the start, unless the row was seen at rest after it: a front end forgot to write when the turn came back.
+
+    A start that the first anchor tells was written on purpose, and holds.
+    """
+    at_rest = all(one.settled_at is not None for one in kept) and row.anchor_0 != row.starts_at
+    if kind.reopening == "restarts" and at_rest and any(one.settled_at > row.starts_at for one in kept):
+        return _counted_anew(stamping, kind, row)
+    return count(stamping.book, kind, row, row.starts_at)
+
+
+def _counted_anew(stamping: Stamping, kind: DeadlineKind, row: Row[Any]) -> Counted:
+    counted = count(stamping.book, kind, row, stamping.now)
+    step = f"It had stopped after its start ({row.starts_at:%Y-%m-%d %H:%M} UTC) and is counted anew from when it ran again."
+    return _with_steps(counted, (step, *counted.reckoning.steps))
+
+
+def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], before: Row[Any]) -> Counted:
+    """The dates that the deadline had, by the policy that it keeps, whatever settings and calendars say today."""
+    frozen = select(policies.c.definition).where(policies.c.id == before.policy_id)
+    policy = Policy.from_definition(stamping.connection.execute(frozen).scalar_one())
+    counted = count_by(stamping.book, policy, kind, row, row.starts_at)
+    step = f"It runs again from the same start and keeps its date: {before.promised_at:%Y-%m-%d %H:%M} UTC."
+    schedule = before.schedule
+    reckoning = replace(
+        counted.reckoning,
+        promised_at=before.promised_at,
+        due_at=before.due_at,
+        last_day=date.fromisoformat(schedule["last_day"]),
+        reminders=tuple(datetime.fromisoformat(moment) for moment in schedule["reminders"]),
+    )
+    counted = Counted(policy, schedule["zone"], schedule["calendar"], reckoning)
+    return _with_steps(counted, (*reckoning.steps, step))
+
+
+def _with_steps(counted: Counted, steps: tuple[str, ...]) -> Counted:
+    return replace(counted, reckoning=replace(counted.reckoning, steps=steps))
+
+
+def _not_before_told(stamping: Stamping, counted: Counted, kept: Sequence[Row[Any]]) -> Counted:
+    """A corrected date never takes away days that a sent notice has promised."""
+    later = [one for one in kept if one.promised_at > counted.reckoning.promised_at]
+    if not later:
+        return counted
+    sent = select(outbox.c.deadline_id).where(
+        among(outbox.c.deadline_id, [one.id for one in later]), outbox.c.state.in_(("sending", "sent"))
+    )
+    told = {row.deadline_id for row in stamping.connection.execute(sent)}
+    latest = max((one for one in later if one.id in told), key=lambda one: one.promised_at, default=None)
+    if latest is None:
+        return counted
+    grace = counted.reckoning.due_at - counted.reckoning.promised_at
+    step = f"A notice has already promised {latest.promised_at:%Y-%m-%d %H:%M} UTC, so it does not end before that."
+    reckoning = replace(
+        counted.reckoning,
+        promised_at=latest.promised_at,
+        due_at=latest.promised_at + grace,
+        last_day=date.fromisoformat(latest.schedule["last_day"]),
+        steps=(*counted.reckoning.steps, step),
+    )
+    return replace(counted, reckoning=reckoning)
+
+
+def _values(stamping: Stamping, kind: DeadlineKind, row: Row[Any], counted: Counted) -> dict[str, Any]:
+    return {
+        "kind": kind.name,
+        "subject_id": row.subject_id,
+        "party": kind.party.value,
+        "starts_at": row.starts_at,
+        "promised_at": counted.reckoning.promised_at,
+        "due_at": counted.reckoning.due_at,
+        "remind_at": stamping.next_reminder(counted),
+        "policy_id": stamping.policy_id(kind, counted.policy),
+        "schedule": counted.schedule(),
+        "stamped_at": stamping.now,
+    }
+
+
+def _told(kind: DeadlineKind, deadline_id: int, subject_id: str, counted: Counted, **more: Any) -> dict[str, Any]:
+    detail = {
+        **more,
+        "promised_at": counted.reckoning.promised_at.isoformat(),
+        "due_at": counted.reckoning.due_at.isoformat(),
+        "zone": counted.zone,
+        "calendar": counted.calendar,
+        "policy": counted.policy.digest,
+        "steps": list(counted.reckoning.steps),
+    }
+    return {"deadline_id": deadline_id, "kind": kind.name, "subject_id": subject_id, "detail": detail}
