@@ -1,0 +1,167 @@
+"""Whether a queued notice is still true, and the facts that its letter is written from. Imports the nouns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from email.utils import parseaddr
+from typing import Any
+
+from sqlalchemy import Connection, Row, String, cast, literal, null, select
+
+from returnclock.kinds import DeadlineKind, Notice, Party
+from returnclock.rulebook import Rulebook
+from returnclock.settings import MailSettings
+from returnclock.tables.clock import deadlines, outbox, policies
+from returnclock.tables.market import buyers, disputes, orders, refunds, sellers
+from returnclock.tables.types import among, as_text, legible
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A notice that may be sent: its row in the outbox, its text, and the facts to write it from."""
+
+    row: Row[Any]
+    notice: Notice
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Untrue:
+    """A notice that is no longer true, and why."""
+
+    row: Row[Any]
+    reason: str
+
+
+def examine(
+    connection: Connection, book: Rulebook, mail: MailSettings, leased: Sequence[Row[Any]], now: datetime
+) -> list[Ready | Untrue]:
+    """Look at leased notices as the database stands now, in the order in which they were leased."""
+    by_kind: defaultdict[str, list[int]] = defaultdict(list)
+    for row in leased:
+        by_kind[row.kind].append(row.deadline_id)
+    found: dict[int, Row[Any]] = {}
+    for name, ids in by_kind.items():
+        if any(kind.name == name for kind in book.kinds):
+            found |= {row.deadline_id: row for row in connection.execute(_select(book.kind(name), ids))}
+    newest = _newest_reminders(connection, [row.deadline_id for row in leased])
+    return [_judge(book, mail, row, found.get(row.deadline_id), newest, now) for row in leased]
+
+
+def _judge(
+    book: Rulebook, mail: MailSettings, row: Row[Any], known: Row[Any] | None, newest: dict[int, int], now: datetime
+) -> Ready | Untrue:
+    if known is None:
+        return Untrue(row, "the row that it is about no longer exists, or its kind is not installed")
+    kind = book.kind(row.kind)
+    reason = _untrue(kind, row, known, newest, now)
+    if reason:
+        return Untrue(row, reason)
+    notice = _notice(kind, row)
+    if notice is None:
+        return Untrue(row, "this version of returnclock has no such notice")
+    return Ready(row, notice, _facts(kind, notice, known, mail, now))
+
+
+def _notice(kind: DeadlineKind, row: Row[Any]) -> Notice | None:
+    """The text of a queued notice, found by its moment and party: texts may have changed places since it was queued."""
+    moment = row.key.split(".")[2]
+    return next((one for one in kind.notices if one.moment == moment and one.to.value == row.party), None)
+
+
+def _untrue(kind: DeadlineKind, row: Row[Any], known: Row[Any], newest: dict[int, int], now: datetime) -> str:
+    if int(row.key.split(".")[1]) != known.round:
+        return "the deadline was re-opened since"
+    if row.notice == "reminder":
+        if known.state != "running" or not known.still_true:
+            return "the deadline no longer runs"
+        if now >= known.promised_at:
+            return "the communicated date has passed"
+        if newest.get(row.deadline_id, row.id) > row.id:
+            return "a later reminder is on its way"
+        return ""
+    if known.state != "fired":
+        return "the deadline's effect was taken back"
+    if not kind.firing_stops and not known.still_true:
+        return "what it tells was put right since"
+    return ""
+
+
+def _newest_reminders(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
+    chosen = select(outbox.c.deadline_id, outbox.c.id).where(
+        among(outbox.c.deadline_id, ids), outbox.c.notice == "reminder", outbox.c.state != "dead"
+    )
+    return {row.deadline_id: row.id for row in connection.execute(chosen.order_by(outbox.c.id))}
+
+
+def _select(kind: DeadlineKind, ids: Sequence[int]) -> Any:
+    has = kind.subject.name
+    about = {
+        "dispute_kind": disputes.c.kind if has == "disputes" else null(),
+        "reason": disputes.c.reason if has == "disputes" else null(),
+        "amount": cast(refunds.c.amount, String(60)) if has == "refunds" else null(),
+        "currency": refunds.c.currency if has == "refunds" else null(),
+        "method": refunds.c.method if has == "refunds" else null(),
+        "refund_status": refunds.c.status if has == "refunds" else null(),
+    }
+    ordered = kind.order_id is not None
+    of_order = {
+        "order_id": kind.order_id if kind.order_id is not None else null(),
+        "order_number": orders.c.number if ordered else null(),
+        "category": orders.c.category if ordered else null(),
+        "free_return": orders.c.free_return if ordered else null(),
+    }
+    of_party = {
+        f"{table.name[:-1]}_{name}": table.c[name] if ordered else null()
+        for table in (sellers, buyers)
+        for name in ("id", "name", "email", "locale")
+    }
+    columns = [expression.label(name) for name, expression in (about | of_order | of_party).items()]
+    return (
+        kind.with_parties(
+            deadlines.c.id.label("deadline_id"),
+            deadlines.c.subject_id,
+            deadlines.c.starts_at,
+            deadlines.c.promised_at,
+            deadlines.c.due_at,
+            deadlines.c.state,
+            deadlines.c.round,
+            deadlines.c.schedule,
+            policies.c.definition,
+            kind.still_true().label("still_true"),
+            as_text(kind.subject_key).label("subject_text"),
+            literal(has).label("subject_table"),
+            *columns,
+        )
+        .join(deadlines, kind.binds())
+        .join(policies, policies.c.id == deadlines.c.policy_id)
+        .where(among(deadlines.c.id, ids))
+    )
+
+
+def _facts(kind: DeadlineKind, notice: Notice, known: Row[Any], mail: MailSettings, now: datetime) -> dict[str, Any]:
+    facts = {name: legible(value) for name, value in known._mapping.items()}
+    to = notice.to.value
+    if notice.to is Party.PLATFORM:
+        recipient = {"recipient_name": None, "recipient_address": parseaddr(mail.ops)[1], "recipient_id": None, "locale": "en"}
+    else:
+        recipient = {
+            "recipient_name": facts[f"{to}_name"],
+            "recipient_address": facts[f"{to}_email"],
+            "recipient_id": facts[f"{to}_id"],
+            "locale": facts[f"{to}_locale"],
+        }
+    schedule = facts.pop("schedule")
+    return {
+        **facts,
+        **recipient,
+        "zone": schedule["zone"],
+        "last_day": date.fromisoformat(schedule["last_day"]),
+        "ends": facts.pop("definition")["ends"],
+        "now": now,
+        "market_name": mail.market_name,
+        "site_url": mail.site_url,
+    }

@@ -1,0 +1,145 @@
+"""The outbox: notices are queued in the transaction of what they tell, leased by one worker, and marked. Imports tables.
+
+A notice is one row, unique by its key (deadline, round, notice, ordinal, party), so that queueing twice queues once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Row, Select, literal, literal_column, or_, select, union_all, update
+from sqlalchemy.sql.expression import ColumnElement
+
+from returnclock import ledger
+from returnclock.database import insert_new
+from returnclock.kinds import DeadlineKind, Notice
+from returnclock.tables.clock import deadlines, is_unsent, outbox
+from returnclock.tables.types import among, as_text
+from returnclock.telemetry import Event
+
+LEASE = timedelta(minutes=5)
+
+
+def queue(
+    connection: Connection,
+    kind: DeadlineKind,
+    notices: Sequence[Notice],
+    deadline_ids: Sequence[int],
+    now: datetime,
+    *,
+    ordinal: int = 0,
+    not_before: datetime | None = None,
+) -> int:
+    """Queue each of the notices for each of the deadlines, in one statement.
+
+    ordinal: which of several reminders; part of the key. not_before: when a digest is due.
+
+    Returns:
+        how many notices are new.
+    """
+    if not notices:
+        return 0
+    chosen = [_row(kind, notice, now, ordinal, not_before).where(among(deadlines.c.id, deadline_ids)) for notice in notices]
+    names = ["key", "kind", "deadline_id", "notice", "party", "state", "attempts", "queued_at", "next_attempt_at"]
+    inserting = insert_new(connection, outbox, (outbox.c.key,)).from_select(names, union_all(*chosen))
+    return connection.execute(inserting.execution_options(preserve_rowcount=True)).rowcount
+
+
+def _row(kind: DeadlineKind, notice: Notice, now: datetime, ordinal: int, not_before: datetime | None) -> Select[Any]:
+    """A notice's row for a deadline; its key names deadline, round, moment, ordinal and party."""
+    name = "digest" if notice.digest else notice.moment
+    due = not_before if notice.digest and not_before else now
+    key = as_text(deadlines.c.id) + "." + as_text(deadlines.c.round) + f".{notice.moment}.{ordinal}.{notice.to.value}"
+    return select(
+        key.label("key"),
+        deadlines.c.kind,
+        deadlines.c.id,
+        _text(name).label("notice"),
+        _text(notice.to.value).label("party"),
+        _text("queued").label("state"),
+        literal_column("0", Integer()).label("attempts"),
+        literal(now, outbox.c.queued_at.type).label("queued_at"),
+        literal(due, outbox.c.next_attempt_at.type).label("next_attempt_at"),
+    )
+
+
+def _text(word: str) -> ColumnElement[str]:
+    return literal(word, outbox.c.notice.type)
+
+
+def lease(connection: Connection, worker: str, now: datetime, size: int, *, digests: bool) -> list[Row[Any]]:
+    """Take notices that are due for this worker alone, oldest first; the lease ends by itself if the worker dies.
+
+    A row that is found in ``sending`` under a lease that ended was in the hands of a worker that died between the mail
+    server's answer and the mark: it comes back with that state, and nobody can know whether it was sent.
+    """
+    of_digest = outbox.c.notice == "digest" if digests else outbox.c.notice != "digest"
+    chosen = select(outbox).where(*_free(now), of_digest).order_by(outbox.c.next_attempt_at, outbox.c.id)
+    chosen = chosen.limit(size).with_for_update(skip_locked=True)
+    rows = list(connection.execute(chosen))
+    if rows:
+        connection.execute(
+            update(outbox)
+            .where(among(outbox.c.id, [row.id for row in rows]))
+            .values(leased_by=worker, leased_until=now + LEASE, state="queued")
+        )
+    return rows
+
+
+def is_any_free(connection: Connection, now: datetime) -> bool:
+    """Whether there is any notice that `lease` would take."""
+    return connection.execute(select(outbox.c.id).where(*_free(now)).limit(1)).first() is not None
+
+
+def _free(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    in_no_hand = or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now)
+    return (is_unsent, outbox.c.next_attempt_at <= now, in_no_hand)
+
+
+def held_by(worker: str, notice_id: int) -> tuple[ColumnElement[bool], ...]:
+    """The conditions under which a worker may still mark a notice: it has it in hand and it is not yet at its end."""
+    return (outbox.c.id == notice_id, outbox.c.leased_by == worker, outbox.c.state.in_(("queued", "sending")))
+
+
+def mark(connection: Connection, worker: str, notice_id: int, **values: Any) -> bool:
+    """Change a notice that this worker has in hand.
+
+    Returns:
+        whether it still had it: a lease that ended may have passed to another worker.
+    """
+    return connection.execute(update(outbox).where(*held_by(worker, notice_id)).values(values)).rowcount == 1
+
+
+def release(connection: Connection, worker: str, ids: Sequence[int], not_before: datetime) -> None:
+    """Give notices back untried, to be taken again at ``not_before``."""
+    if ids:
+        connection.execute(
+            update(outbox)
+            .where(among(outbox.c.id, ids), outbox.c.leased_by == worker, outbox.c.state.in_(("queued", "sending")))
+            .values(state="queued", leased_by=None, leased_until=None, next_attempt_at=not_before)
+        )
+
+
+def requeue(connection: Connection, hand: ledger.Hand, now: datetime, ids: Sequence[int] | None) -> list[int]:
+    """Queue dead or suppressed notices again, or all dead ones where ``ids`` is None; each is judged anew when it is sent.
+
+    Returns:
+        the ids of those that were queued.
+    """
+    chosen = select(outbox.c.id, outbox.c.deadline_id)
+    if ids is None:
+        chosen = chosen.where(outbox.c.state == "dead")
+    else:
+        chosen = chosen.where(among(outbox.c.id, ids), outbox.c.state.in_(("dead", "suppressed")))
+    rows = connection.execute(chosen.order_by(outbox.c.id).with_for_update()).all()
+    done = [row.id for row in rows]
+    if done:
+        connection.execute(
+            update(outbox)
+            .where(among(outbox.c.id, done), outbox.c.state.in_(("dead", "suppressed")))
+            .values(state="queued", attempts=0, queued_at=now, next_attempt_at=now, error=None)
+        )
+        ledger.record(connection, hand, now, Event.NOTICE_REQUEUED, sorted({row.deadline_id for row in rows}))
+    return done
