@@ -1,0 +1,129 @@
+"""``returnclock outbox``: the notices, and how to send dead ones again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from returnclock.cli.output import instant, json_option, print_json, print_table
+from returnclock.errors import BadUsage, NotFound
+
+
+@click.group()
+def outbox() -> None:
+    """The notices that wait, were sent, or died."""
+
+
+@outbox.command("list")
+@click.option("--state", type=click.Choice(["queued", "sending", "sent", "dead", "suppressed"]), help="Only this state.")
+@click.option("--kind", help="Only notices of this kind of deadline.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@json_option
+def list_notices(state: str | None, kind: str | None, limit: int, as_json: bool) -> None:
+    """List notices, the newest first."""
+    from sqlalchemy import select
+
+    from returnclock.database import reading
+    from returnclock.tables.clock import deadlines
+    from returnclock.tables.clock import outbox as table
+
+    wiring = _wired()
+    chosen = select(table, deadlines.c.subject_id).join(deadlines, deadlines.c.id == table.c.deadline_id)
+    if state:
+        chosen = chosen.where(table.c.state == state)
+    if kind:
+        chosen = chosen.where(table.c.kind == wiring.rulebook.kind(kind).name)
+    with reading(wiring.engine) as connection:
+        found = connection.execute(chosen.order_by(table.c.id.desc()).limit(limit))
+        rows = [dict(row._mapping) for row in found]
+    if as_json:
+        print_json(rows)
+        return
+    columns = {
+        "id": "id",
+        "kind": "kind",
+        "subject_id": "subject",
+        "notice": "notice",
+        "party": "party",
+        "recipient": "recipient",
+        "state": "state",
+        "attempts": "attempts",
+        "queued_at": "queued",
+        "sent_at": "sent",
+        "error": "error",
+    }
+    print_table(rows, columns, empty="No notice matches.")
+
+
+@outbox.command()
+@click.argument("identity", metavar="ID", type=int)
+@json_option
+def show(identity: int, as_json: bool) -> None:
+    """Show one notice: its state, and its text as it would be written now."""
+    from sqlalchemy import select
+
+    from returnclock.database import reading
+    from returnclock.mail import write_letter
+    from returnclock.notice_facts import Ready, examine
+    from returnclock.tables.clock import outbox as table
+
+    wiring = _wired()
+    with reading(wiring.engine) as connection:
+        rows = connection.execute(select(table).where(table.c.id == identity)).all()
+        if not rows:
+            raise NotFound(what="notice", which=identity, hint='; "returnclock outbox list" shows them')
+        now = wiring.clock.now(connection)
+        (judged,) = examine(connection, wiring.rulebook, wiring.settings.mail, rows, now)
+    shown: dict[str, Any] = dict(rows[0]._mapping)
+    if isinstance(judged, Ready):
+        letter = write_letter(judged.notice, judged.facts)
+        shown |= {"subject": letter.subject, "text": letter.text, "untrue_because": None}
+    else:
+        shown |= {"subject": None, "text": None, "untrue_because": judged.reason}
+    if as_json:
+        print_json(shown)
+        return
+    for name, value in shown.items():
+        if name != "text" and value is not None:
+            click.echo(f"{name:16} {instant(value) if hasattr(value, 'tzinfo') else value}")
+    if shown["text"]:
+        click.echo(f"\n{shown['text']}")
+
+
+@outbox.command()
+@click.argument("identities", metavar="[ID]...", nargs=-1, type=int)
+@click.option("--dead", is_flag=True, help="All dead notices.")
+@json_option
+def requeue(identities: tuple[int, ...], dead: bool, as_json: bool) -> None:
+    """Queue dead or suppressed notices again. What is no longer true is not sent all the same."""
+    from returnclock import outbox as room
+    from returnclock.cli.work import login
+    from returnclock.database import writing
+    from returnclock.ledger import Hand
+
+    if bool(identities) == dead:
+        raise BadUsage(reason="Name the notices to requeue, or say --dead for all dead ones.")
+    wiring = _wired()
+    with writing(wiring.engine) as connection:
+        now = wiring.clock.now(connection)
+        done = room.requeue(connection, Hand(login()), now, None if dead else identities)
+    missing = sorted(set(identities) - set(done))
+    if as_json:
+        print_json({"requeued": done, "left_alone": missing})
+    elif done or not missing:
+        click.echo(f"Requeued {len(done)} notice(s).")
+    if missing:
+        raise NotFound(what="dead or suppressed notice", which=", ".join(map(str, missing)), hint="; left alone")
+
+
+def _wired() -> Any:
+    from returnclock.schema import require_upgraded
+    from returnclock.wiring import wire
+
+    wiring = wire()
+    require_upgraded(wiring.engine)
+    return wiring
+
+
+COMMANDS = (outbox,)

@@ -1,0 +1,81 @@
+"""Prints what `explain` found, as a story that can be read aloud to the party whom it concerns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from returnclock.cli.output import instant, style
+from returnclock.explain import Explanation, Story
+from returnclock.tables.clock import LIVE_STATES
+
+
+def tell_story(explanation: Explanation) -> None:
+    """Print each deadline's story, why the others have none, and the row's problems."""
+    gone = "" if explanation.exists else "  (the row itself is gone)"
+    click.echo(style(f"{explanation.table} {explanation.id}{gone}", bold=True))
+    for story in explanation.stories:
+        click.echo()
+        _tell(story)
+    if explanation.without:
+        click.echo()
+    for silent in explanation.without:
+        click.echo(f"{silent['kind']}: {silent['reason']}")
+    said = {silent["reason"] for silent in explanation.without}
+    for problem in explanation.problems:
+        if problem["problem"] in said:
+            continue
+        if problem["resolved_at"]:
+            click.echo(f"Problem, mended {instant(problem['resolved_at'])}: {problem['problem']}")
+        else:
+            click.echo(style(f"Problem: {problem['problem']}", fg="yellow"))
+
+
+def _tell(story: Story) -> None:
+    kept = story.deadline
+    schedule = kept["schedule"]
+    click.echo(style(f"{kept['kind']}: {kept['state']}", bold=True, fg=_colour(kept["state"])))
+    click.echo(f"  rule       {story.rule} (policy {kept['policy_id']})")
+    click.echo(f"  counted    in {schedule['zone']}, calendar {schedule['calendar']}")
+    click.echo(f"  starts     {instant(kept['starts_at'])}")
+    click.echo(f"  promised   {instant(kept['promised_at'])}")
+    click.echo(f"  effective  {instant(kept['due_at'])}")
+    click.echo("  steps")
+    for number, step in enumerate(story.steps, 1):
+        click.echo(f"    {number}. {step}")
+    if not story.steps:
+        click.echo("    (the ledger no longer holds them)")
+    click.echo("  what happened")
+    for event in story.events:
+        click.echo(f"    {instant(event['at'])}  {event['event']}  by {event['actor']}{_run(event)}{_more(event)}")
+    if story.notices:
+        click.echo("  notices")
+    for notice in story.notices:
+        click.echo(f"    {_notice(notice)}")
+    if kept["state"] in LIVE_STATES and schedule["reminders"]:
+        click.echo("  reminders  " + ", ".join(moment[:16].replace("T", " ") + " UTC" for moment in schedule["reminders"]))
+    if story.next.strip():
+        click.echo(f"  {story.next.strip()}")
+
+
+def _colour(state: str) -> str:
+    return {"running": "cyan", "fired": "red", "met": "green", "held": "yellow"}.get(state, "white")
+
+
+def _run(event: dict[str, Any]) -> str:
+    return f" (run {event['run_id']})" if event["run_id"] else ""
+
+
+def _more(event: dict[str, Any]) -> str:
+    detail = event["detail"] or {}
+    told = [f"{name} {detail[name]}" for name in ("notice", "party", "reason", "was") if detail.get(name)]
+    return f": {', '.join(told)}" if told else ""
+
+
+def _notice(notice: dict[str, Any]) -> str:
+    to = f" <{notice['recipient']}>" if notice["recipient"] else ""
+    sent = f" {instant(notice['sent_at'])}" if notice["sent_at"] else ""
+    why = f" ({notice['error']})" if notice["error"] else ""
+    waits = f", next attempt {instant(notice['next_attempt_at'])}" if notice["state"] == "queued" else ""
+    return f"#{notice['id']} {notice['notice']} to the {notice['party']}{to}: {notice['state']}{sent}{why}{waits}"

@@ -1,0 +1,99 @@
+"""``returnclock run TASK``: performs a task here, or has a worker perform it."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+import click
+
+from returnclock.cli.output import json_option, print_json, span
+from returnclock.errors import BadInstant, BadUsage, Refused
+
+_WAIT_S = 60
+
+
+@click.command()
+@click.argument("task")
+@click.option("--dry-run", is_flag=True, help="Count what would happen; change nothing.")
+@click.option("--at", "at_text", metavar="TIME", help="With --dry-run: as if it were then (ISO 8601, UTC unless it says).")
+@click.option("--limit", type=click.IntRange(1), help="Take at most this many rows in hand.")
+@click.option("--queue", is_flag=True, help="Have a worker do it, and wait for its result.")
+@json_option
+def run(task: str, dry_run: bool, at_text: str | None, limit: int | None, queue: bool, as_json: bool) -> None:
+    """Run TASK now: stamp, escalate-disputes, expire-return-windows, flag-late-refunds, close-stale-returns,
+    send-reminders, deliver-mail, reconcile, audit, purge, or a sweep of your own kinds.
+
+    Safe at any moment and any number of times: a deadline fires once, whoever asks.
+    """
+    if at_text and not dry_run:
+        raise BadUsage(reason="--at works only with --dry-run: nothing may really happen at another time than now.")
+    result = _queued(task, dry_run, at_text, limit) if queue else _here(task, dry_run, at_text, limit)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(_told(result))
+
+
+def _here(task: str, dry_run: bool, at_text: str | None, limit: int | None) -> dict[str, Any]:
+    from returnclock.jobs import job_for
+    from returnclock.runs import perform
+    from returnclock.schema import require_upgraded
+    from returnclock.tables.types import Unreadable, read_instant
+    from returnclock.wiring import wire
+
+    at = read_instant(at_text)
+    if isinstance(at, Unreadable):
+        raise BadInstant(text=at_text)
+    wiring = wire()
+    job_for(wiring, task)
+    require_upgraded(wiring.engine)
+    return perform(wiring, task, trigger="cli", actor=login(), dry_run=dry_run, at=at, limit=limit)
+
+
+def _queued(task: str, dry_run: bool, at_text: str | None, limit: int | None) -> dict[str, Any]:
+    from celery.exceptions import TimeoutError as NoAnswer
+    from kombu.exceptions import OperationalError
+
+    from returnclock.jobs import job_for
+    from returnclock.tasks import ACTOR_HEADER, app, wiring
+    from returnclock.tasks.configuration import celery_name
+
+    job_for(wiring(), task)
+    asked = {"limit": limit, "dry_run": dry_run, "at": at_text}
+    try:
+        sent = app.send_task(celery_name(task), kwargs=asked, headers={ACTOR_HEADER: login()}, expires=_WAIT_S, retry=False)
+        result: dict[str, Any] = sent.get(timeout=_WAIT_S)
+    except NoAnswer:
+        raise Refused(
+            reason=f"no worker answered within {_WAIT_S} s, and the request has expired. Is one running? "
+            f"Without --queue the task runs here."
+        ) from None
+    except OperationalError as fault:
+        raise Refused(reason=f"the broker cannot be reached ({fault}). Without --queue the task runs here.") from None
+    return result
+
+
+def login() -> str:
+    """Who types the command, for the ledger and the record of runs."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
+
+
+def _told(result: dict[str, Any]) -> str:
+    would = "would change" if result.get("dry_run") else "changed"
+    lines = [
+        f"{result['task']}: {would} {result['changed']} of {result['examined']} examined, "
+        f"queued {result['queued']} notice(s), skipped {result['skipped']}, {result['problems']} problem(s), "
+        f"{result['backlog']} still waiting; {result['seconds']:.2f} s."
+    ]
+    if result["max_lateness_s"]:
+        lines.append(f"Latest: {span(result['max_lateness_s'])} after it was due.")
+    for kind, counted in result["by_kind"].items():
+        lines.append(f"  {kind}: " + ", ".join(f"{name} {value:g}" for name, value in counted.items()))
+    return "\n".join(lines)
+
+
+COMMANDS = (run,)

@@ -1,0 +1,138 @@
+"""Runs: performs a task and keeps its row in ``clock_runs``, whoever asked for it. Imports jobs and wiring.
+
+Beat, a Celery call by hand and the command all come in here, so that all three leave the same record and return the same
+result object.
+"""
+
+from __future__ import annotations
+
+import socket
+from datetime import datetime
+from functools import partial
+from time import perf_counter
+from typing import Any, Literal
+
+from sqlalchemy import Connection, insert, update
+
+from returnclock.clock import FrozenClock
+from returnclock.database import reading, retried, writing
+from returnclock.errors import BadUsage
+from returnclock.jobs import Job, has_work, job_for
+from returnclock.ledger import Hand
+from returnclock.tables.clock import runs
+from returnclock.tally import Tally
+from returnclock.wiring import Wiring
+
+Trigger = Literal["beat", "manual", "cli"]
+
+
+def perform(
+    wiring: Wiring,
+    task: str,
+    *,
+    trigger: Trigger,
+    actor: str,
+    celery_task_id: str | None = None,
+    dry_run: bool = False,
+    at: datetime | None = None,
+    limit: int | None = None,
+) -> dict[str, Any]:
+    """Run one task here and return its result object; times are ISO 8601 in UTC, durations in seconds.
+
+    A dry run changes nothing and leaves no row; only it may take another time than the database's.
+
+    Raises:
+        UnknownTask: there is no such task.
+        BadUsage: ``at`` without ``dry_run``.
+        ReturnclockError: what the task itself raised, after its run was marked failed.
+    """
+    job = job_for(wiring, task)
+    if at is not None and not dry_run:
+        raise BadUsage(reason="--at works only with --dry-run: nothing may really happen at another time than now.")
+    if limit is not None and limit < 1:
+        raise BadUsage(reason=f"a limit must be at least 1, not {limit}.")
+    begun = perf_counter()
+    if dry_run:
+        return _rehearse(wiring.at(FrozenClock(at)) if at is not None else wiring, task, trigger, actor, limit)
+    if trigger == "beat" and not has_work(wiring, task):
+        return retried(partial(_idle, wiring, task, trigger, actor, celery_task_id, begun))
+    run_id, now = retried(lambda: _begin(wiring, task, trigger, actor, celery_task_id))
+    try:
+        tally = job(Job(wiring, Hand(_hand(trigger, actor), run_id), limit))
+    except BaseException as fault:
+        reason = f"{type(fault).__name__}: {fault}"
+        retried(lambda: _finish(wiring, run_id, state="failed", error=reason))
+        raise
+    result = _result(task, run_id, trigger, now, tally, perf_counter() - begun)
+    idle = not any(result[name] for name in ("examined", "changed", "queued", "problems"))
+    retried(lambda: _finish(wiring, run_id, state="succeeded", result=result, idle=idle))
+    return result
+
+
+def _rehearse(wiring: Wiring, task: str, trigger: Trigger, actor: str, limit: int | None) -> dict[str, Any]:
+    begun = perf_counter()
+    with reading(wiring.engine) as connection:
+        now = wiring.clock.now(connection)
+    tally = job_for(wiring, task)(Job(wiring, Hand(actor), limit, dry_run=True))
+    return _result(task, None, trigger, now, tally, perf_counter() - begun) | {"dry_run": True}
+
+
+def _hand(trigger: Trigger, actor: str) -> str:
+    """What the ledger calls the actor: the clock when it acts by itself."""
+    return "clock" if trigger == "beat" else actor
+
+
+def _idle(wiring: Wiring, task: str, trigger: Trigger, actor: str, celery_task_id: str | None, begun: float) -> dict[str, Any]:
+    """Record a tick that found nothing to do, in one short transaction."""
+    with writing(wiring.engine) as connection:
+        now = wiring.clock.now(connection)
+        run_id = _insert(connection, now, task, trigger, actor, celery_task_id)
+        result = _result(task, run_id, trigger, now, Tally(), perf_counter() - begun)
+        done = {"finished_at": now, "state": "succeeded", "idle": True, "result": result}
+        connection.execute(update(runs).where(runs.c.id == run_id).values(done))
+    return result
+
+
+def _begin(wiring: Wiring, task: str, trigger: str, actor: str, celery_task_id: str | None) -> tuple[int, datetime]:
+    with writing(wiring.engine) as connection:
+        now = wiring.clock.now(connection)
+        return _insert(connection, now, task, trigger, actor, celery_task_id), now
+
+
+def _insert(connection: Connection, now: datetime, task: str, trigger: str, actor: str, celery_task_id: str | None) -> int:
+    row = {
+        "task": task,
+        "trigger": trigger,
+        "actor": actor,
+        "host": socket.gethostname(),
+        "celery_task_id": celery_task_id,
+        "started_at": now,
+        "state": "running",
+    }
+    inserted = connection.execute(insert(runs).values(row)).inserted_primary_key
+    assert inserted is not None
+    return int(inserted[0])
+
+
+def _finish(wiring: Wiring, run_id: int, **values: Any) -> None:
+    with writing(wiring.engine) as connection:
+        now = wiring.clock.now(connection)
+        connection.execute(update(runs).where(runs.c.id == run_id).values(finished_at=now, **values))
+
+
+def _result(task: str, run_id: int | None, trigger: str, now: datetime, tally: Tally, took: float) -> dict[str, Any]:
+    return {
+        "task": task,
+        "run_id": run_id,
+        "trigger": trigger,
+        "at": now.isoformat(),
+        "examined": tally.total("examined"),
+        "changed": tally.total("changed"),
+        "queued": tally.total("queued"),
+        "skipped": tally.total("skipped"),
+        "problems": tally.problems,
+        "backlog": tally.backlog,
+        "max_lateness_s": round(tally.max_lateness_s, 6),
+        "seconds": round(took, 6),
+        "by_kind": tally.by_kind(),
+    }

@@ -1,0 +1,83 @@
+"""Sends the ticks: at their intervals, from memory, and only while somebody takes them.
+
+Celery's scheduler would fill the broker through a night without workers, since a message that expires stays where it is
+until a worker looks at it. Comes in by the name that ``configuration`` hands to Celery.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import Any
+
+from celery.beat import Scheduler
+
+logger = logging.getLogger(__name__)
+
+# About half a minute of ticks: enough for each worker to have one at hand, few enough to catch up with in a moment.
+MAX_WAITING = 100
+# Ticks that come this seldom may join when the quick ones have filled the queue, or a busy minute would cost an hour.
+SELDOM_S = 30
+
+_AWAY = "The broker takes no ticks; they go on when it does."
+_CROWDED = "Ticks are waiting and no worker takes them; no more are sent until one does."
+
+
+class TickScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no types.
+    """Celery's in-memory scheduler, which keeps back a tick when many wait, and tells once that the broker is away."""
+
+    _channel: Any = None
+    _trouble = ""
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send one tick. A tick that cannot be sent is not sent later either: the next one does its work."""
+        try:
+            waiting = self._waiting()
+            if waiting < self._room_for(entry):
+                self.apply_async(entry, producer=producer, advance=False)
+        except Exception as fault:  # whatever a broker raises, beat goes on
+            self._tell(_AWAY, f" It says: {fault}")
+            # What was lost with a connection is not all noticed by what is built on it: the next tick begins anew.
+            with suppress(Exception):
+                self.close()
+        else:
+            if waiting >= MAX_WAITING:
+                self._tell(_CROWDED)
+            elif waiting < MAX_WAITING // 2 or self._trouble == _AWAY:
+                self._tell("")
+
+    @staticmethod
+    def _room_for(entry: Any) -> int:
+        return MAX_WAITING * 2 if entry.schedule.seconds >= SELDOM_S else MAX_WAITING
+
+    def _ensure_connected(self) -> Any:
+        # Celery would wait here for the broker, up to half a minute too long. `_waiting` connects, and fails at once.
+        return self.connection
+
+    def _waiting(self) -> int:
+        """How many messages wait in the queue of the ticks, by the broker's own count."""
+        queue = self.app.amqp.queues[self.app.conf.task_default_queue]
+        if self._channel is None or self._channel.connection is None:  # lost with its connection
+            # Its own channel: AMQP closes one on which a question goes wrong.
+            self._channel = self.connection.channel()
+            queue(self._channel).declare()
+        # Declared as it is, which changes nothing and is answered with the count. A passive declaration would ask Redis for
+        # the queue's key without the prefix of the settings, and never find it.
+        declared = self._channel.queue_declare(
+            queue=queue.name,
+            durable=queue.durable,
+            exclusive=queue.exclusive,
+            auto_delete=queue.auto_delete,
+            arguments=queue.queue_arguments,
+        )
+        return int(declared.message_count)
+
+    def _tell(self, trouble: str, detail: str = "") -> None:
+        if trouble != self._trouble:
+            logger.warning("%s%s", trouble or "Ticks are sent again.", detail)
+            self._trouble = trouble
+
+    def close(self) -> None:
+        """Let the connection go, and the channel with it; the next tick makes another."""
+        self._channel = None
+        super().close()

@@ -1,0 +1,54 @@
+"""The only place that composes: settings become an engine, a clock, a rulebook and a mailer. Imports all rooms below."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Engine
+
+from returnclock.clock import Clock, DatabaseClock
+from returnclock.database import open_engine
+from returnclock.kinds import DeadlineKind
+from returnclock.mail import Mailer, mailer_for
+from returnclock.rulebook import Rulebook, write_rulebook
+from returnclock.settings import Settings, load
+
+SUPPORT_TASKS = ("stamp", "send-reminders", "deliver-mail", "reconcile", "audit", "purge")
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """One process's parts. The engine connects when it is first used and is never shared across a fork."""
+
+    settings: Settings
+    engine: Engine
+    clock: Clock
+    rulebook: Rulebook
+    mailer: Mailer
+
+    @property
+    def kinds(self) -> tuple[DeadlineKind, ...]:
+        """Every kind of deadline that is installed, whether it is on or off."""
+        return self.rulebook.kinds
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of all tasks, as the command writes them: stamp first, then the sweeps, then what serves them."""
+        return (SUPPORT_TASKS[0], *self.rulebook.tasks(), *SUPPORT_TASKS[1:])
+
+    def at(self, clock: Clock) -> Wiring:
+        """The same parts under another clock, for a simulation or a dry run."""
+        return replace(self, clock=clock)
+
+
+def wire(settings: Settings | None = None) -> Wiring:
+    """Compose from the settings (default: those of the environment). Touches neither network nor database.
+
+    Raises:
+        SettingsError: with all faults together.
+    """
+    settings = settings or load()
+    rulebook = write_rulebook(settings)
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(settings.database_url, pool_size=settings.database.pool_size)
+    return Wiring(settings, engine, DatabaseClock(), rulebook, mailer_for(settings.mail, settings.data_folder))
