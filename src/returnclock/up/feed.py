@@ -1,0 +1,118 @@
+"""Follows ``clock_events`` and ``clock_problems`` as any front end may, and joins what a reader wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, func, select
+
+from returnclock.database import reading
+from returnclock.kinds import DeadlineKind
+from returnclock.tables.clock import deadlines, events, outbox, policies, problems
+
+# Two transactions may commit in another order than that of their ids. Ids this far back are looked at again.
+OVERLAP = 200
+AT_ONCE = 5000
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One event with its surroundings; ``matter`` names the deadline ("the seller's answer")."""
+
+    at: datetime
+    event: str
+    subject: str
+    subject_id: str
+    matter: str = ""
+    due_at: datetime | None = None
+    period: str = ""
+    recipient: str = ""
+    letter: Path | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Feed:
+    """What happened since the last look; begins with what comes after it is made."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        kinds: Sequence[DeadlineKind],
+        letter_of: Callable[[str], Path] | None = None,
+    ) -> None:
+        """``letter_of`` finds the file of a notice by its Message-ID, where notices are kept as files."""
+        self._engine = engine
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._letter_of = letter_of
+        with reading(engine) as connection:
+            self._last_event = self._newest(connection, events.c.id)
+            self._last_problem = self._newest(connection, problems.c.id)
+        self._begin = self._last_event
+        self._seen: set[int] = set()
+
+    def news(self) -> list[Happening]:
+        """The events and problems that are new since the last call, in their order.
+
+        Raises:
+            DatabaseUnreachable: nothing is missed; the next call that succeeds tells it all.
+        """
+        with reading(self._engine) as connection:
+            rows = connection.execute(self._unseen()).all()
+            fresh = [row for row in rows if row.id not in self._seen]
+            recipients = self._recipients(connection, fresh)
+            found = [self._happening(row, recipients) for row in fresh] + self._problems(connection)
+        if fresh:
+            self._last_event = max(self._last_event, fresh[-1].id)
+            self._seen = {seen for seen in self._seen | {row.id for row in fresh} if seen > self._last_event - OVERLAP}
+        return found
+
+    @staticmethod
+    def _newest(connection: Connection, column: Any) -> int:
+        return int(connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one())
+
+    def _unseen(self) -> Any:
+        joined = events.outerjoin(deadlines, deadlines.c.id == events.c.deadline_id).outerjoin(
+            policies, policies.c.id == deadlines.c.policy_id
+        )
+        since = max(self._last_event - OVERLAP, self._begin)
+        chosen = select(events, deadlines.c.due_at, policies.c.definition).select_from(joined)
+        return chosen.where(events.c.id > since).order_by(events.c.id).limit(AT_ONCE)
+
+    @staticmethod
+    def _recipients(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, str]:
+        ids = [row.detail["outbox_id"] for row in rows if row.detail and "outbox_id" in row.detail]
+        if not ids:
+            return {}
+        chosen = select(outbox.c.id, outbox.c.recipient).where(outbox.c.id.in_(ids))
+        return {row.id: row.recipient or "" for row in connection.execute(chosen)}
+
+    def _happening(self, row: Row[Any], recipients: Mapping[int, str]) -> Happening:
+        detail = row.detail or {}
+        kind = self._kinds.get(row.kind)
+        letter = self._letter_of(detail["message_id"]) if self._letter_of and detail.get("message_id") else None
+        return Happening(
+            at=row.at,
+            event=row.event,
+            subject=kind.subject.name.removesuffix("s") if kind else row.kind or "",
+            subject_id=row.subject_id or "",
+            matter=kind.title if kind else row.kind or "",
+            due_at=row.due_at,
+            period=str((row.definition or {}).get("period", "")),
+            recipient=recipients.get(detail.get("outbox_id", 0), ""),
+            letter=letter,
+            detail=detail,
+        )
+
+    def _problems(self, connection: Connection) -> list[Happening]:
+        chosen = select(problems).where(problems.c.id > self._last_problem, problems.c.resolved_at.is_(None))
+        rows = connection.execute(chosen.order_by(problems.c.id).limit(AT_ONCE)).all()
+        if rows:
+            self._last_problem = rows[-1].id
+        return [
+            Happening(row.first_seen_at, "row:problem", row.table_name, row.subject_id, detail={"reason": row.problem})
+            for row in rows
+        ]
