@@ -1,0 +1,204 @@
+"""Delivery: each notice reaches the mail server once, while it is true; what cannot go out says why."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from returnclock.errors import DeliveryUncertain, MailServerDown, NoticeDeferred, NoticeRefused
+from returnclock.mail import FolderMailer
+from returnclock.tables.clock import events
+from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
+
+DUE = MONDAY + 5 * DAY
+SELLER, BUYER = "ana@shop.example", "bea@home.example"
+
+
+@pytest.fixture
+def dispute(market: Market) -> int:
+    """A dispute that was just escalated: a notice to each party waits."""
+    order = market.order(
+        number="A-17",
+        seller_id=market.insert("sellers", name="Ana", email=SELLER),
+        buyer_id=market.insert("buyers", name="Bea", email=BUYER),
+    )
+    dispute = market.dispute(order_id=order)
+    market.run("stamp", at=MONDAY)
+    market.run("escalate-disputes", at=DUE)
+    return dispute
+
+
+def states(market: Market) -> dict[str, str]:
+    return {row.party: row.state for row in market.notices()}
+
+
+def test_each_notice_is_sent_once(market: Market, dispute: int) -> None:
+    result = market.run("deliver-mail")
+    again = market.run("deliver-mail", at=DUE + 30 * DAY)
+
+    assert (result["changed"], again["examined"]) == (2, 0)
+    assert sorted(market.mailer.addresses()) == [SELLER, BUYER]
+    assert all("A-17" in message.text for message in market.mailer.taken)
+    for row in market.notices():
+        assert (row.state, row.sent_at, row.attempts, row.error, row.leased_by) == ("sent", DUE, 1, None, None)
+        assert row.message_id in [message.message_id for message in market.mailer.taken]
+    assert market.events("seller_response", dispute).count("notice:sent") == 2
+
+
+def test_a_folder_keeps_one_file_for_each_notice(market: Market, dispute: int) -> None:
+    folder = market.folder / "mail"
+    market.mailer = FolderMailer(folder)  # type: ignore[assignment]
+    market.run("deliver-mail")
+    market.run("deliver-mail")
+
+    kept = sorted(path.read_bytes() for path in folder.glob("*.eml"))
+    assert len(kept) == 2
+    assert any(SELLER.encode() in raw for raw in kept)
+    assert any(BUYER.encode() in raw for raw in kept)
+
+
+def test_a_notice_of_a_dispute_reopened_since_is_suppressed(market: Market, dispute: int) -> None:
+    market.update("disputes", dispute, status="awaiting_seller")
+    market.run("stamp")
+    market.run("deliver-mail")
+
+    assert market.mailer.taken == []
+    assert states(market) == {"seller": "suppressed", "buyer": "suppressed"}
+    assert all("re-opened" in row.error for row in market.notices())
+
+
+def test_a_notice_of_a_deleted_row_is_suppressed(market: Market, dispute: int) -> None:
+    market.delete("disputes", dispute)
+    market.run("deliver-mail")
+
+    assert states(market) == {"seller": "suppressed", "buyer": "suppressed"}
+
+
+def test_a_flag_that_was_put_right_before_the_mail_is_not_told(market: Market) -> None:
+    refund = market.refund()
+    market.run("stamp")
+    market.run("flag-late-refunds", at=MONDAY + 20 * DAY)
+    market.update("refunds", refund, status="completed", completed_at=MONDAY + 20 * DAY)
+    market.run("deliver-mail", at=MONDAY + 21 * DAY)
+
+    assert market.mailer.taken == []
+    assert {row.state for row in market.notices()} == {"suppressed"}
+
+
+def test_a_deferred_notice_is_tried_again_after_a_growing_pause(market: Market, dispute: int) -> None:
+    market.mailer.faults[SELLER] = [NoticeDeferred(reason="451 later")] * 6
+    pauses = []
+    for _ in range(6):
+        market.run("deliver-mail")
+        (row,) = market.notices(party="seller")
+        assert (row.state, row.error) == ("queued", "The mail server deferred this notice: 451 later")
+        pauses.append(row.next_attempt_at - market.clock.at)
+        assert market.run("deliver-mail", at=row.next_attempt_at - SECOND)["examined"] == 0
+        market.clock.at = row.next_attempt_at
+
+    assert timedelta(seconds=22) <= pauses[0] <= timedelta(seconds=38)
+    assert all(later > 1.1 * earlier for earlier, later in pairwise(pauses))
+    market.run("deliver-mail")
+    (row,) = market.notices(party="seller")
+    assert (row.state, row.attempts) == ("sent", 7)
+    assert market.mailer.addresses().count(BUYER) == 1
+
+
+def test_a_notice_deferred_for_too_long_is_dead(market: Market, dispute: int) -> None:
+    market.mailer.faults[SELLER] = [NoticeDeferred(reason="451 later")]
+    market.run("deliver-mail", at=DUE + 5 * DAY + SECOND)
+
+    assert states(market) == {"seller": "dead", "buyer": "sent"}
+
+
+def test_a_refused_notice_is_dead_and_those_beside_it_go_out(market: Market, dispute: int) -> None:
+    market.mailer.faults[SELLER] = [NoticeRefused(reason="550 no such user")]
+    market.run("deliver-mail")
+
+    assert states(market) == {"seller": "dead", "buyer": "sent"}
+    (row,) = market.notices(party="seller")
+    assert "550 no such user" in row.error
+    assert market.events("seller_response", dispute).count("notice:dead") == 1
+    assert market.run("deliver-mail", at=DUE + DAY)["examined"] == 0
+
+
+def test_a_server_that_is_down_charges_the_notices_nothing(market: Market, dispute: int) -> None:
+    market.mailer.closed = True
+    with pytest.raises(MailServerDown):
+        market.run("deliver-mail")
+
+    assert [(row.state, row.attempts, row.leased_by) for row in market.notices()] == [("queued", 0, None)] * 2
+    market.mailer.closed = False
+    market.run("deliver-mail", at=DUE + HOUR)
+    assert states(market) == {"seller": "sent", "buyer": "sent"}
+
+
+def test_a_server_that_goes_down_in_the_middle_loses_nothing_and_sends_nothing_twice(market: Market, dispute: int) -> None:
+    market.mailer.faults[BUYER] = [MailServerDown(server="post box", reason="it fell over")]
+    with pytest.raises(MailServerDown):
+        market.run("deliver-mail")
+    assert states(market) == {"seller": "sent", "buyer": "queued"}
+
+    market.run("deliver-mail", at=DUE + HOUR)
+    assert sorted(market.mailer.addresses()) == [SELLER, BUYER]
+
+
+def test_a_worker_that_dies_before_sending_gives_its_lease_back_by_time(market: Market, dispute: int) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(address: str) -> None:
+        raise Killed
+
+    market.mailer.before_send = die
+    with pytest.raises(Killed):
+        market.run("deliver-mail")
+    market.mailer.before_send = lambda address: None
+
+    assert market.run("deliver-mail", at=DUE + timedelta(minutes=5) - SECOND)["examined"] == 0
+    assert market.run("deliver-mail", at=DUE + timedelta(minutes=5))["changed"] == 2
+
+
+def test_a_notice_left_in_sending_is_sent_again_under_the_same_message_id_and_said_to_be_unsure(
+    market: Market, dispute: int
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    taken = []
+
+    def take_then_die(address: str, raw: bytes, message_id: str) -> None:
+        taken.append(message_id)
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(market.mailer, "send", take_then_die)
+        with pytest.raises(Killed):
+            market.run("deliver-mail")
+    assert sorted(states(market).values()) == ["queued", "sending"]
+
+    market.run("deliver-mail", at=DUE + HOUR)
+    assert taken[0] in [message.message_id for message in market.mailer.taken]
+    (unsure,) = [row for row in market.notices() if row.message_id == taken[0]]
+    assert unsure.state == "sent"
+    assert "may have been sent before" in unsure.error
+    assert market.events("seller_response", dispute).count("notice:ambiguous") == 1
+
+
+def test_an_answer_that_never_came_is_unsure_and_tried_again(market: Market, dispute: int) -> None:
+    market.mailer.faults[SELLER] = [DeliveryUncertain(server="post box", reason="the connection broke")]
+    market.run("deliver-mail")
+    assert states(market) == {"seller": "sending", "buyer": "sent"}
+
+    market.run("deliver-mail", at=DUE + HOUR)
+    assert states(market) == {"seller": "sent", "buyer": "sent"}
+    assert [row.event for row in market.rows(events, event="notice:ambiguous")] == ["notice:ambiguous"]
+
+
+def test_the_letter_goes_to_the_address_that_holds_when_it_is_sent(market: Market, dispute: int) -> None:
+    market.sql("UPDATE sellers SET email = 'new@shop.example'")
+    market.run("deliver-mail")
+
+    assert "new@shop.example" in market.mailer.addresses()

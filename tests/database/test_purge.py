@@ -1,0 +1,153 @@
+"""Purge moves settled history away, whole, and nothing that it moved or left ever fires again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from returnclock.tables.clock import archive, deadlines, events, outbox, runs
+from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
+
+DUE = MONDAY + 5 * DAY
+LONG_AFTER = DUE + 400 * DAY + SECOND  # retention.settled is 400 days
+
+
+@pytest.fixture
+def escalated(market: Market) -> int:
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    market.run("escalate-disputes", at=DUE)
+    market.run("deliver-mail")
+    market.run("stamp")
+    return dispute
+
+
+def kept(market: Market, subject_id: int) -> list[tuple[str, Any]]:
+    return [(row.table_name, row.content) for row in market.rows(archive, subject_id=str(subject_id))]
+
+
+def test_history_stays_until_the_end_of_its_retention(market: Market, escalated: int) -> None:
+    market.run("purge", at=LONG_AFTER - 2 * SECOND)
+
+    assert market.states("seller_response", escalated) == ["fired"]
+    assert market.count(archive) == 0
+
+
+def test_a_settled_deadline_moves_with_its_events_and_notices(market: Market, escalated: int) -> None:
+    told = market.events("seller_response", escalated)
+    assert market.run("purge", at=LONG_AFTER)["changed"] > 0
+
+    assert [market.count(table) for table in (deadlines, events, outbox)] == [0, 0, 0]
+    moved = kept(market, escalated)
+    assert [content["event"] for table, content in moved if table == "clock_events"] == told
+    assert [content["state"] for table, content in moved if table == "clock_outbox"] == ["sent", "sent"]
+    (deadline,) = [content for table, content in moved if table == "clock_deadlines"]
+    assert (deadline["state"], deadline["due_at"]) == ("fired", "2026-03-07 10:00:00.000000Z")
+
+
+def test_running_deadlines_are_never_moved(market: Market) -> None:
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    market.run("purge", at=LONG_AFTER)
+
+    assert market.states("seller_response", dispute) == ["running"]
+
+
+def test_a_flag_whose_refund_never_ends_is_kept_and_not_flagged_again(market: Market) -> None:
+    refund = market.refund()
+    market.run("stamp", at=MONDAY)
+    market.sweep_all(at=MONDAY + 30 * DAY)
+    for task in ("purge", "reconcile", "stamp"):
+        market.run(task, at=LONG_AFTER + 30 * DAY)
+
+    assert market.states("refund_completion", refund) == ["fired"]
+    assert market.sweep_all() == 0
+
+
+def test_nothing_fires_again_after_its_history_was_moved(market: Market, escalated: int) -> None:
+    market.run("purge", at=LONG_AFTER)
+    market.update("disputes", escalated, reason="looked at again")
+    for task in ("stamp", "reconcile"):
+        market.run(task)
+
+    assert market.sweep_all(at=LONG_AFTER + 30 * DAY) == 0
+    assert market.row("disputes", escalated).escalated_at == DUE
+
+
+def test_a_window_reopened_after_its_history_was_moved_does_not_expire_a_second_time(market: Market) -> None:
+    order = market.order(delivered_at=MONDAY)
+    market.run("stamp", at=MONDAY)
+    market.run("expire-return-windows", at=MONDAY + 20 * DAY)
+    market.run("stamp")
+    market.run("purge", at=LONG_AFTER + 20 * DAY)
+    market.update("orders", order, return_status="open")
+    for task in ("stamp", "reconcile"):
+        market.run(task)
+
+    assert market.sweep_all(at=LONG_AFTER + 60 * DAY) == 0
+    assert list(market.open_problems("orders", order)) == ["reopened_after_end"]
+
+
+def test_idle_runs_go_after_an_hour_and_all_others_after_a_month(market: Market) -> None:
+    market.run("escalate-disputes", at=MONDAY)
+    market.run("escalate-disputes", at=MONDAY, trigger="cli", actor="maria")
+    market.dispute()
+    market.run("stamp", at=MONDAY)
+
+    market.run("purge", at=MONDAY + HOUR)
+    assert len(market.rows(runs, started_at=MONDAY)) == 3
+    market.run("purge", at=MONDAY + HOUR + SECOND)
+    assert [(row.task, row.actor) for row in market.rows(runs, started_at=MONDAY)] == [
+        ("escalate-disputes", "maria"),
+        ("stamp", "beat"),
+    ]
+    market.run("purge", at=MONDAY + 30 * DAY + SECOND)
+    assert market.rows(runs, started_at=MONDAY) == []
+
+
+def test_purge_moves_no_more_than_its_limit(market: Market) -> None:
+    for _ in range(3):
+        market.dispute()
+    market.run("stamp", at=MONDAY)
+    market.run("escalate-disputes", at=DUE)
+
+    assert market.run("purge", at=LONG_AFTER, limit=2)["by_kind"]["seller_response"]["changed"] == 2
+    assert market.count(deadlines) == 1
+
+
+def test_a_dispute_reopened_after_its_history_was_moved_gets_its_full_time_again(market: Market, escalated: int) -> None:
+    market.run("purge", at=LONG_AFTER)
+    market.update("disputes", escalated, status="awaiting_seller")
+    market.run("stamp")
+
+    assert market.deadline("seller_response", escalated).due_at == LONG_AFTER + 5 * DAY
+    assert market.sweep_all(at=LONG_AFTER + 5 * DAY - SECOND) == 0
+
+
+def test_a_refund_that_runs_again_after_its_history_was_moved_is_not_flagged_twice(market: Market) -> None:
+    refund = market.refund(status="clearing", inspected_at=MONDAY)
+    market.run("stamp", at=MONDAY)
+    market.run("flag-late-refunds", at=MONDAY + 30 * DAY)
+    market.update("refunds", refund, status="completed", completed_at=MONDAY + 31 * DAY)
+    market.run("stamp")
+    market.run("purge", at=LONG_AFTER + 30 * DAY)
+    assert market.deadlines("refund_completion", refund) == []
+    market.update("refunds", refund, status="clearing", completed_at=None)
+    market.run("stamp")
+
+    assert market.sweep_all(at=LONG_AFTER + 60 * DAY) == 0
+
+
+def test_a_run_that_never_ended_is_closed_as_failed(market: Market) -> None:
+    with market.transaction() as connection:
+        row = {"task": "stamp", "trigger": "beat", "actor": "beat", "started_at": MONDAY, "state": "running"}
+        connection.execute(insert(runs).values(row))
+    market.run("purge", at=MONDAY + HOUR)
+    assert [row.state for row in market.rows(runs, task="stamp")] == ["running"]
+
+    market.run("purge", at=MONDAY + HOUR + SECOND)
+    (lost,) = market.rows(runs, task="stamp")
+    assert (lost.state, lost.finished_at) == ("failed", MONDAY + HOUR + SECOND)
+    assert "never ended" in lost.error
