@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
+from sqlalchemy import text
+
+from returnclock.database import writing
 from returnclock.tasks.messaging import SILENCE_S
 from tests.servers import RedisSentinel, RedisServer, TCPProxy, TLSRedisServer
 from tests.servers.process import HOST, free_port, wait_until
@@ -23,6 +27,29 @@ def test_what_fell_due_while_redis_was_away_fires_once_though_it_came_back_empty
             time.sleep(3)
             server.start()
             market.enforces(RECOVERY_S)
+
+
+def test_worker_with_a_tick_in_hand_outlives_a_restart_of_redis(tmp_path: Path, postgres_url: str) -> None:
+    with RedisServer() as server:
+        market = Deployment(tmp_path, postgres_url, REDIS_URL=server.url, RETURNCLOCK_TICKS_DELIVER="1 hour")
+        with ExitStack() as stack:
+            with writing(market.engine) as connection:
+                # The one tick of deliver-mail waits for this, so its message is not acknowledged when Redis goes; the
+                # worker's other process is free, so the worker asks for more at that moment.
+                connection.execute(text("LOCK TABLE clock_outbox IN ACCESS EXCLUSIVE MODE"))
+                stack.enter_context(market.running())
+                wait_until(lambda: "unacked" in _keys(server), 10)
+                time.sleep(1)
+                server.kill()
+                time.sleep(2)
+            server.start()
+            market.fall_due(DUE)
+            market.enforces(RECOVERY_S)
+
+
+def _keys(server: RedisServer) -> set[str]:
+    with server.client() as client:
+        return set(client.keys())
 
 
 def test_what_fell_due_while_redis_was_silent_fires_once(tmp_path: Path, postgres_url: str) -> None:

@@ -38,6 +38,9 @@ def _broker(settings: Settings, visibility_timeout: int) -> dict[str, Any]:
         return _folders(settings.data_folder / "broker")
     told: dict[str, Any] = {"broker_url": _with_tls_files(url, broker)}
     if url.startswith(_REDIS):
+        # An explicit transport goes before the one that the URL's scheme names.
+        own = "SentinelTransport" if url.startswith("sentinel") else "Transport"
+        told["broker_transport"] = f"returnclock.tasks.redis_broker:{own}"
         told["broker_transport_options"] = _redis(url, broker) | {
             "visibility_timeout": visibility_timeout,
             "unacked_restore_interval": 5,
@@ -125,7 +128,6 @@ def _folders(broker: Path) -> dict[str, Any]:
     return {
         # Kombu warns of a URL that names no host, even where there is none.
         "broker_url": "filesystem://localhost",
-        # An explicit transport goes before the one that the URL's scheme names.
         "broker_transport": "returnclock.tasks.local_broker:Transport",
         "broker_transport_options": {
             "data_folder_in": str(broker / "queue"),
