@@ -59,6 +59,11 @@ class Rulebook:
         """The kinds that are on and bind rows of one table."""
         return [kind for kind in self.active() if kind.subject.name == table_name]
 
+    def is_heeded(self, kind: DeadlineKind) -> bool:
+        """Whether another kind that is on depends on a column that this kind's firing changes."""
+        changed = {(kind.subject.name, column) for column in kind.effect}
+        return any(changed & other.heeds for other in self.active() if other.name != kind.name)
+
     def kind(self, name: str) -> DeadlineKind:
         """Find a kind by name, whether it is on or off.
 

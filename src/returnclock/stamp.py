@@ -24,7 +24,8 @@ from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
 from returnclock.stamp_batch import Batch
 from returnclock.tables.clock import changes
-from returnclock.tables.types import among
+from returnclock.tables.market import disputes
+from returnclock.tables.types import among, as_text, keys_of
 from returnclock.tally import Tally
 
 MOST_REMEMBERED = 20_000  # rows; an import of millions must not grow a worker, and what is forgotten is only read again
@@ -111,6 +112,7 @@ def _batch(run: _Run, size: int) -> int:
         touched: defaultdict[str, set[str]] = defaultdict(set)
         for change in taken:
             touched[change.table_name].add(change.subject_id)
+        _touch_orders(connection, run.book, touched)
         batch = Batch(connection, run.book, run.hand, run.clock.now(connection), run.inspected)
         for table_name, subject_ids in sorted(touched.items()):
             batch.of_table(table_name, subject_ids)
@@ -122,6 +124,14 @@ def _batch(run: _Run, size: int) -> int:
         run.inspected.clear()
     run.tally.add(batch.tally)
     return len(taken)
+
+
+def _touch_orders(connection: Connection, book: Rulebook, touched: defaultdict[str, set[str]]) -> None:
+    """Look at the orders of changed disputes too, where a kind on orders depends on them; triggers note only the dispute."""
+    if touched["disputes"] and any(kind.looks_beyond for kind in book.on_table("orders")):
+        keys = keys_of(touched["disputes"], disputes.c.id)
+        chosen = select(as_text(disputes.c.order_id)).where(among(disputes.c.id, keys), disputes.c.order_id.is_not(None))
+        touched["orders"].update(connection.execute(chosen.distinct()).scalars())
 
 
 def _set_aside(run: _Run, fault: Exception) -> int:

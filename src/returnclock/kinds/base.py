@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, select
+from sqlalchemy import Column, ColumnElement, FromClause, Select, Table, and_, select
 from sqlalchemy.sql import visitors
 
 from returnclock.policy import Policy
@@ -112,6 +112,14 @@ class DeadlineKind:
         """Whether its conditions look at other rows than the subject's own, such as the disputes of an order."""
         conditions = (self.runs_while, self.starts_at)
         return any(isinstance(part, Select) for one in conditions for part in visitors.iterate(one))
+
+    @cached_property
+    def heeds(self) -> frozenset[tuple[str, str]]:
+        """The columns (table, name) on which it depends whether and from when a row runs, or how it ends."""
+        conditions = (self.runs_while, self.starts_at, self.met_when, self.withdrawn_when, self.start_expected_at)
+        parts = (part for one in conditions if one is not None for part in visitors.iterate(one))
+        columns = (part for part in parts if isinstance(part, Column) and isinstance(part.table, Table))
+        return frozenset((column.table.name, column.name) for column in columns)
 
     def binds(self, kept: FromClause = deadlines) -> ColumnElement[bool]:
         """The row of the subject that a deadline binds."""

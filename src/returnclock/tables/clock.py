@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, UniqueConstraint, literal_column, text
 
 from returnclock.tables.market import metadata, one_of
-from returnclock.tables.types import BigId, Document, Instant, Key, LongText, present
+from returnclock.tables.types import BigId, Document, Instant, Key, LongText, present, present_second
 
 LIVE_STATES = ("running", "held")
 DEADLINE_STATES = (*LIVE_STATES, "met", "fired", "void")
@@ -154,7 +154,7 @@ changes = Table(
     Column("id", BigId, primary_key=True, comment="The order of arrival; never changes."),
     Column("table_name", Key, nullable=False, comment="The table of the changed row; filled by triggers."),
     Column("subject_id", Key, nullable=False, comment="The changed row's id, as text; filled by triggers."),
-    Column("noted_at", Instant, server_default=present(), comment="When it was noted. The row goes when it is stamped."),
+    Column("noted_at", Instant, server_default=present_second(), comment="When it was noted. The row goes when it is stamped."),
 )
 
 archive = Table(

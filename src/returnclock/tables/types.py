@@ -152,6 +152,17 @@ def _present_sqlite(element: present, compiler: Any, **kw: Any) -> str:
     return "(strftime('%Y-%m-%d %H:%M:%f000Z', 'now'))"
 
 
+class present_second(present):
+    """The same, where a second is close enough: SQLite takes as long for the fraction as for the row that it dates."""
+
+    inherit_cache = True
+
+
+@compiles(present_second, "sqlite")
+def _present_second_sqlite(element: present_second, compiler: Any, **kw: Any) -> str:
+    return "(CURRENT_TIMESTAMP || '.000000Z')"
+
+
 class as_text(FunctionElement[str]):
     """A subject's id as the text that ``clock_deadlines.subject_id`` keeps."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from returnclock.tables.types import BigId, Document, Instant, Key, LongText, present
+from returnclock.tables.types import BigId, Document, Instant, Key, LongText, present, present_second
 
 revision = "0001"
 down_revision = None
@@ -353,7 +353,7 @@ def upgrade() -> None:
         sa.Column(
             "noted_at",
             Instant,
-            server_default=present(),
+            server_default=present_second(),
             nullable=True,
             comment="When it was noted. The row goes when it is stamped.",
         ),
