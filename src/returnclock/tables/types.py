@@ -209,11 +209,26 @@ class _Numbers(UserDefinedType[list[int]]):
         return lambda numbers: "{" + ",".join(map(str, numbers)) + "}"
 
 
+class _Spelt(UserDefinedType[list[int]]):
+    """Many integers, spelt out in the statement; a parameter each costs SQLAlchemy and PyMySQL more than the rows cost."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The database's name of the type of each."""
+        return "BIGINT"
+
+    def literal_processor(self, dialect: Dialect) -> Any:
+        """Write the list; one that is empty matches nothing."""
+        return lambda numbers: ", ".join(map(int.__repr__, numbers)) or "NULL"
+
+
 class among(FunctionElement[bool]):
     """Whether a column is one of many values.
 
     In PostgreSQL they travel as one array: a thousand placeholders cost more to write and to parse than the statement costs
-    to run (4.4 ms against 0.6 ms for a thousand keys). SQLite and MariaDB are faster with plain ``IN``, so they keep it.
+    to run (4.4 ms against 0.6 ms for a thousand keys). SQLite and MariaDB are faster with plain ``IN``, where integers are
+    spelt out and texts are a parameter each.
     """
 
     type = Boolean()
@@ -221,10 +236,15 @@ class among(FunctionElement[bool]):
 
     def __init__(self, column: ColumnElement[Any], values: Iterable[Any]) -> None:
         many = list(values)
-        # As one parameter each: SQLAlchemy and psycopg would otherwise look at every value by itself.
-        one_each = bindparam(None, many, type_=column.type, expanding=True, unique=True)
-        kind = postgresql.ARRAY(Text()) if isinstance(column.type, String) else _Numbers()
-        super().__init__(column.in_(one_each), column == any_(literal(many, kind)))
+        elsewhere: tuple[ColumnElement[Any], ...]
+        if isinstance(column.type, String):
+            kind: Any = postgresql.ARRAY(Text())
+            elsewhere = (column.in_(bindparam(None, many, type_=column.type, expanding=True, unique=True)),)
+        else:
+            kind = _Numbers()
+            elsewhere = (column, bindparam(None, many, type_=_Spelt(), literal_execute=True, unique=True))
+        # As one parameter: SQLAlchemy and psycopg would otherwise look at every value by itself.
+        super().__init__(column == any_(literal(many, kind)), *elsewhere)
 
     def self_group(self, against: Any = None) -> Any:
         """Stand as it is: where there is no boolean type SQLAlchemy would add ``= 1``, and no index serves that."""
@@ -233,11 +253,11 @@ class among(FunctionElement[bool]):
 
 @compiles(among)
 def _among(element: among, compiler: Any, **kw: Any) -> str:
-    one_each, _ = element.clauses
-    return str(compiler.process(one_each, **kw))
+    _, *elsewhere = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{elsewhere[0]} IN ({elsewhere[1]})" if len(elsewhere) == 2 else str(elsewhere[0])
 
 
 @compiles(among, "postgresql")
 def _among_postgresql(element: among, compiler: Any, **kw: Any) -> str:
-    _, as_array = element.clauses
+    as_array, *_ = element.clauses
     return str(compiler.process(as_array, **kw))
