@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from returnclock import histogram
+from returnclock.lateness import Histogram
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import changes, deadlines, outbox, problems, runs
 
@@ -76,3 +78,12 @@ def unstamped_changes(connection: Connection, now: datetime) -> tuple[int, float
     """How many noted changes wait to be stamped, and for how many seconds the oldest has waited."""
     row = connection.execute(select(func.count().label("number"), func.min(changes.c.noted_at).label("oldest"))).one()
     return row.number, max(0.0, (now - row.oldest).total_seconds()) if row.oldest else 0.0
+
+
+def lateness_histogram(connection: Connection) -> dict[str, Histogram]:
+    """How late deadlines of each kind fired, over all time: fire minus due in seconds, as cumulative buckets.
+
+    Counts only ever grow, so that a monitoring system may take rates of them; purging history does not lessen them. A kind
+    that never fired is missing. Rows: ``clock_lateness``, written by the transactions that fire (`histogram`).
+    """
+    return histogram.read(connection)

@@ -15,9 +15,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, delete, exists, insert, or_, select, update
 
+from returnclock import histogram
 from returnclock.batches import until_short
 from returnclock.clock import Clock
-from returnclock.database import writing
+from returnclock.database import reading, writing
 from returnclock.kinds import DeadlineKind
 from returnclock.rulebook import Rulebook
 from returnclock.settings import RetentionSettings, seconds
@@ -25,6 +26,7 @@ from returnclock.tables.clock import archive, deadlines, events, outbox, runs
 from returnclock.tables.types import written
 from returnclock.tally import Tally
 
+_FOLDED = 5000  # rows of the histogram in one batch: ten minutes of a busy market
 LONGEST_RUN = timedelta(hours=1)  # far beyond the workers' own limit for a task; the command has none
 
 
@@ -45,6 +47,9 @@ def purge(
     until_short(partial(_close_lost_runs, engine, clock), limit=limit, size=batch_size)
     dropped = until_short(partial(_drop_runs, engine, clock, retention), limit=limit, size=batch_size)
     tally.of("runs").examined = tally.of("runs").changed = dropped
+    with reading(engine) as connection:
+        newest = histogram.newest(connection)
+    until_short(partial(_fold_lateness, engine, clock, newest), limit=None, size=_FOLDED)
     return tally
 
 
@@ -93,6 +98,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return written(value)
     return str(value) if isinstance(value, date | Decimal) else value
+
+
+def _fold_lateness(engine: Engine, clock: Clock, newest: int, batch_size: int) -> int:
+    with writing(engine) as connection:
+        return histogram.fold(connection, clock.now(connection), newest, batch_size)
 
 
 def _close_lost_runs(engine: Engine, clock: Clock, batch_size: int) -> int:

@@ -16,12 +16,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, func, literal, select, update
 
-from returnclock import ledger, outbox
+from returnclock import histogram, ledger, outbox
 from returnclock.batches import until_short
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import CountsDisagree
 from returnclock.kinds import DeadlineKind, Value
+from returnclock.lateness import Lateness
 from returnclock.ledger import Hand
 from returnclock.tables.clock import deadlines, is_running
 from returnclock.tables.types import among, as_text, keys_of
@@ -66,7 +67,7 @@ def would_sweep(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], *, 
             counted = tally.of(kind.name)
             counted.examined = counted.changed = len(rows)
             counted.queued = len(rows) * len(kind.notices_for("outcome"))
-            counted.max_lateness_s = _lateness(rows, now)
+            counted.max_lateness_s = _lateness(rows, now).max_s
             tally.backlog += count_due(connection, kind, now) - len(rows)
     return tally
 
@@ -123,12 +124,15 @@ def _batch(engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, digest_
         notices = kind.notices_for("outcome")
         queued = outbox.queue(connection, kind, notices, ids, now, not_before=digest_at(now) if digest_at else None)
         _agree(kind, len(ready) * len(notices), queued, "clock_outbox")
+        late = _lateness(ready, now)
+        histogram.record(connection, kind.name, now, late)
         return KindTally(
             examined=len(claimed),
             changed=len(ready),
             queued=queued,
             skipped=len(claimed) - len(ready),
-            max_lateness_s=_lateness(ready, now),
+            max_lateness_s=late.max_s,
+            lateness=late,
         )
 
 
@@ -175,5 +179,5 @@ def _agree(kind: DeadlineKind, expected: int, found: int, table: str) -> None:
         raise CountsDisagree(kind=kind.name, claimed=expected, changed=found, table=table)
 
 
-def _lateness(rows: Sequence[Row[Any]], now: datetime) -> float:
-    return max(((now - row.due_at).total_seconds() for row in rows), default=0.0)
+def _lateness(rows: Sequence[Row[Any]], now: datetime) -> Lateness:
+    return Lateness.of((now - row.due_at).total_seconds() for row in rows)
