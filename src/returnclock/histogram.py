@@ -62,7 +62,7 @@ def fold(connection: Connection, now: datetime, last_id: int, size: int) -> int:
     for row in rows:
         number[row.kind, row.le_s] += row.number
         sum_s[row.kind, row.le_s] += row.sum_s
-    if len(number) < len(rows):
+    if len(number) < len(rows) or len(rows) == size:  # a full batch is always moved on, or the next would find it again
         folded = [
             {"kind": kind, "le_s": le_s, "number": number[kind, le_s], "sum_s": sum_s[kind, le_s], "noted_at": now}
             for kind, le_s in number

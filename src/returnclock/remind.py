@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, select, update
 
 from returnclock import ledger, outbox
-from returnclock.batches import until_short
+from returnclock.batches import in_rounds
 from returnclock.clock import Clock
 from returnclock.database import reading, writing
 from returnclock.kinds import DeadlineKind
@@ -34,12 +34,12 @@ def send_reminders(
     *,
     limit: int | None = None,
     batch_size: int = 1000,
+    seconds: float | None = None,
 ) -> Tally:
-    """Queue each due reminder in the transaction that moves ``remind_at`` on to the next."""
+    """Queue each due reminder in the transaction that moves ``remind_at`` on to the next; a batch of each kind in turn."""
     tally = Tally()
-    for kind in kinds:
-        left = limit - tally.total("examined") if limit is not None else None
-        until_short(partial(_batch_into, tally, engine, clock, kind, hand, stale_after), limit=left, size=batch_size)
+    batches = [partial(_batch_into, tally, engine, clock, kind, hand, stale_after) for kind in kinds]
+    in_rounds(batches, limit=limit, size=batch_size, seconds=seconds)
     return tally
 
 

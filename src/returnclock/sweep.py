@@ -10,6 +10,7 @@ waits for a front end, and none can deadlock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, func, literal, select, update
 
 from returnclock import histogram, ledger, outbox
-from returnclock.batches import until_short
+from returnclock.batches import in_rounds
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import CountsDisagree
@@ -25,10 +26,24 @@ from returnclock.kinds import DeadlineKind, Value
 from returnclock.lateness import Lateness
 from returnclock.ledger import Hand
 from returnclock.tables.clock import deadlines, is_running
-from returnclock.tables.types import among, as_text, keys_of
+from returnclock.tables.types import among, as_text, beyond, keys_of
 from returnclock.tally import KindTally, Tally
 
 DigestHour = Callable[[datetime], datetime]
+
+COUNTED = 10_000  # deadlines of a kind; to count on through a million costs as much as twenty batches, after every run
+
+
+@dataclass
+class _Place:
+    """How far one run has come through what is due of a kind, as (due_at, id): ``claimed``, and committed, ``after``.
+
+    The next batch begins there and not at the beginning of the index. What has fired stands there until it is cleaned away,
+    which any long transaction of a front end puts off: each batch would read again all that were fired before it.
+    """
+
+    claimed: tuple[datetime, int] | None = None
+    after: tuple[datetime, int] | None = None
 
 
 def sweep(
@@ -40,12 +55,16 @@ def sweep(
     limit: int | None = None,
     batch_size: int = 1000,
     digest_at: DigestHour | None = None,
+    seconds: float | None = None,
 ) -> Tally:
-    """Fire every deadline of the kinds that is due and still true, oldest first, until a batch comes back short."""
+    """Fire every deadline of the kinds that is due and still true, oldest first, a batch of each kind in turn.
+
+    Ends when batches come back short, after ``limit`` deadlines, or when ``seconds`` are over. Workers that sweep at once
+    share what is due, since each passes over what another holds. The backlog is counted up to `COUNTED` of each kind.
+    """
     tally = Tally()
-    for kind in kinds:
-        left = limit - tally.total("examined") if limit is not None else None
-        until_short(partial(_batch_into, tally, engine, clock, kind, hand, digest_at), limit=left, size=batch_size)
+    batches = [partial(_batch_into, tally, _Place(), engine, clock, kind, hand, digest_at) for kind in kinds]
+    in_rounds(batches, limit=limit, size=batch_size, seconds=seconds)
     tally.backlog = retried(partial(_backlog, engine, clock, kinds))
     return tally
 
@@ -63,12 +82,13 @@ def would_sweep(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], *, 
     with reading(engine) as connection:
         now = clock.now(connection)
         for kind in kinds:
-            rows = connection.execute(_due(kind, now).limit(limit)).all()
+            due = _due(kind, now).limit(limit).subquery()
+            number, oldest = connection.execute(select(func.count(), func.min(due.c.due_at)).select_from(due)).one()
             counted = tally.of(kind.name)
-            counted.examined = counted.changed = len(rows)
-            counted.queued = len(rows) * len(kind.notices_for("outcome"))
-            counted.max_lateness_s = _lateness(rows, now).max_s
-            tally.backlog += count_due(connection, kind, now) - len(rows)
+            counted.examined = counted.changed = number
+            counted.queued = number * len(kind.notices_for("outcome"))
+            counted.max_lateness_s = (now - oldest).total_seconds() if oldest else 0.0
+            tally.backlog += max(0, count_due(connection, kind, now) - number)
     return tally
 
 
@@ -78,21 +98,24 @@ def _backlog(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> int
 
 
 def count_due(connection: Connection, kind: DeadlineKind, now: datetime) -> int:
-    """How many deadlines of the kind are due and still true."""
-    return int(connection.execute(select(func.count()).select_from(_due(kind, now).subquery())).scalar_one())
+    """How many deadlines of the kind are due and still true; `COUNTED` where there are that many or more."""
+    due = _due(kind, now).limit(COUNTED).subquery()
+    return int(connection.execute(select(func.count()).select_from(due)).scalar_one())
 
 
-def _due(kind: DeadlineKind, now: datetime) -> Select[Any]:
-    return (
+def _due(kind: DeadlineKind, now: datetime, after: tuple[datetime, int] | None = None) -> Select[Any]:
+    chosen = (
         select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at)
         .join(kind.subject, kind.still_true())
         .where(deadlines.c.kind == kind.name, is_running, deadlines.c.due_at <= now)
         .order_by(deadlines.c.due_at, deadlines.c.id)
     )
+    return chosen if after is None else chosen.where(beyond((deadlines.c.due_at, deadlines.c.id), after))
 
 
 def _batch_into(
     tally: Tally,
+    place: _Place,
     engine: Engine,
     clock: Clock,
     kind: DeadlineKind,
@@ -100,15 +123,18 @@ def _batch_into(
     digest_at: DigestHour | None,
     size: int,
 ) -> int:
-    done = _batch(engine, clock, kind, hand, digest_at, size)
+    done = _batch(engine, clock, kind, hand, digest_at, place, size)
+    place.after = place.claimed  # only now: a batch that is tried again must claim the same
     tally.of(kind.name).add(done)
     return done.examined
 
 
-def _batch(engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, digest_at: DigestHour | None, size: int) -> KindTally:
+def _batch(
+    engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, digest_at: DigestHour | None, place: _Place, size: int
+) -> KindTally:
     with writing(engine) as connection:
         now = clock.now(connection)
-        claimed = _claim(connection, kind, now, size)
+        claimed = _claim(connection, kind, now, size, place)
         ready = _still_due(connection, kind, now, claimed)
         if not ready:
             return KindTally(examined=len(claimed), skipped=len(claimed))
@@ -136,10 +162,12 @@ def _batch(engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, digest_
         )
 
 
-def _claim(connection: Connection, kind: DeadlineKind, now: datetime, size: int) -> Sequence[Row[Any]]:
+def _claim(connection: Connection, kind: DeadlineKind, now: datetime, size: int, place: _Place) -> Sequence[Row[Any]]:
     """Lock due deadlines and their subjects; what a front end or another worker holds is left for the next tick."""
     of = None if connection.dialect.name in ("mysql", "mariadb") else [deadlines, kind.subject]
-    return connection.execute(_due(kind, now).limit(size).with_for_update(skip_locked=True, of=of)).all()
+    rows = connection.execute(_due(kind, now, place.after).limit(size).with_for_update(skip_locked=True, of=of)).all()
+    place.claimed = (rows[-1].due_at, rows[-1].id) if rows else place.after
+    return rows
 
 
 def _still_due(connection: Connection, kind: DeadlineKind, now: datetime, claimed: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
