@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
+from returnclock import claims, sweep
 from returnclock import runs as performing
-from returnclock import sweep
 from returnclock.batches import in_rounds
 from returnclock.database import writing
 from returnclock.ledger import Hand
@@ -87,7 +87,7 @@ def test_the_backlog_is_counted_up_to_a_bound(market: Market, monkeypatch: pytes
         market.dispute()
     market.run("stamp", at=MONDAY)
     market.clock.at = DUE
-    monkeypatch.setattr(sweep, "COUNTED", 2)
+    monkeypatch.setattr(claims, "COUNTED", 2)
 
     assert swept(market, "escalate-disputes", limit=1, batch_size=1).backlog == 2
     assert swept(market, "escalate-disputes", limit=2, batch_size=1).backlog == 1
