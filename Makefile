@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format clean
+.PHONY: help run test check bench scale format clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -27,6 +27,10 @@ check: $(INSTALLED) ## lint, format, types and import directions
 bench: $(INSTALLED) ## measure beside bare SQL and other schedulers (some minutes); rewrites docs/bench.json and .svg
 	@$(BIN)/python -m tests.servers --install
 	@$(BIN)/python -m tests.benchmarks.compare --into docs
+
+scale: $(INSTALLED) ## measure with ten million deadlines (half an hour, 30 GB); rewrites docs/scale.json and .svg
+	@$(BIN)/python -m tests.servers --install
+	@$(BIN)/python -m tests.benchmarks.scale --into docs $(ARGS)
 
 format: $(INSTALLED) ## rewrite the code as the linter wants it
 	@$(BIN)/ruff check --fix

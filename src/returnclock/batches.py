@@ -1,27 +1,43 @@
-"""The one loop of every verb: batches of one transaction each, until a batch comes back short. Imports database."""
+"""The one loop of every verb: batches of one transaction each, until they come back short. Imports database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 
 from returnclock.database import retried
 
 
-def until_short(batch: Callable[[int], int], *, limit: int | None, size: int) -> int:
-    """Take batches of at most ``size`` rows until one takes fewer, or ``limit`` rows were taken.
+def in_rounds(batches: Sequence[Callable[[int], int]], *, limit: int | None, size: int, seconds: float | None = None) -> int:
+    """Take a batch of each in turn, round after round, and leave out those that took fewer than they were offered.
 
-    ``batch`` is one transaction: it is handed the most that it may take and answers how many it took. After a passing fault
+    Ends when none is left, after ``limit`` rows in all, or once ``seconds`` are over: what is left is for the next tick, so
+    that the ticks that wait behind this one get their turn. One of a million rows keeps none of the others waiting.
+
+    A batch is one transaction: it is handed the most rows that it may take and answers how many it took. After a passing fault
     it is tried again, so it must count its work only once it is committed.
 
     Returns:
         how many rows were taken.
     """
+    begun = monotonic()
     taken = 0
-    while limit is None or taken < limit:
-        most = size if limit is None else min(size, limit - taken)
-        done = retried(partial(batch, most))
-        taken += done
-        if done < most:
-            break
+    waiting = list(batches)
+    while waiting:
+        for batch in tuple(waiting):
+            most = size if limit is None else min(size, limit - taken)
+            if most < 1:
+                return taken
+            done = retried(partial(batch, most))
+            taken += done
+            if done < most:
+                waiting.remove(batch)
+            if seconds is not None and monotonic() - begun >= seconds:
+                return taken
     return taken
+
+
+def until_short(batch: Callable[[int], int], *, limit: int | None, size: int, seconds: float | None = None) -> int:
+    """Take batches of one work alone; see `in_rounds`."""
+    return in_rounds([batch], limit=limit, size=size, seconds=seconds)

@@ -36,12 +36,13 @@ LONGEST_PAUSE = timedelta(hours=4)  # RFC 5321 4.5.4.1: the interval may grow to
 FRESH_S = 10  # a notice that was found true longer ago is looked at again: the seller may have answered meanwhile
 
 
-def deliver(post: Post, *, limit: int | None = None, batch_size: int = 100) -> Tally:
-    """Deliver what is due until the outbox has no more, or ``limit`` notices were taken in hand.
+def deliver(post: Post, *, limit: int | None = None, batch_size: int = 100, seconds: float | None = None) -> Tally:
+    """Deliver what is due until the outbox has no more, ``limit`` notices were taken in hand, or ``seconds`` are over.
 
     Raises:
         MailServerDown: the server takes no mail now; everything untried is queued again and charged nothing.
     """
+    begun = monotonic()
     with ExitStack() as stack:
         channel: Channel | None = None
         for digests in (False, True):
@@ -54,7 +55,7 @@ def deliver(post: Post, *, limit: int | None = None, batch_size: int = 100) -> T
                     channel = channel or _open(post, stack, parcels)
                     all_sent = _send_all(post, channel, parcels)
                 left = None if left is None else left - taken
-                if taken < size and all_sent:
+                if (taken < size and all_sent) or (seconds is not None and monotonic() - begun >= seconds):
                     break
     post.tally.backlog = retried(partial(_waiting, post.engine, post.clock))
     return post.tally

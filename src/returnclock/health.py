@@ -7,21 +7,20 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from returnclock import claims, histogram
+from returnclock.lateness import Histogram
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import changes, deadlines, outbox, problems, runs
 
 
 def overdue(connection: Connection, book: Rulebook, now: datetime, by: timedelta = timedelta()) -> list[dict[str, Any]]:
-    """Of each kind that has any, how many deadlines are due since longer than ``by`` and the latest one's lateness (s)."""
+    """Of each kind that has any, how many deadlines are due since ``by`` or longer, and the latest one's lateness (s).
+
+    Counted up to `claims.COUNTED` of a kind: after an outage it is asked every minute, beside those who work on it.
+    """
     found = []
     for kind in book.active():
-        late = (
-            select(func.count().label("number"), func.min(deadlines.c.due_at).label("oldest"))
-            .select_from(deadlines)
-            .join(kind.subject, kind.still_true())
-            .where(deadlines.c.kind == kind.name, deadlines.c.state == "running", deadlines.c.due_at < now - by)
-        )
-        row = connection.execute(late).one()
+        row = claims.count_due(connection, kind, deadlines.c.due_at, now - by)
         if row.number:
             found.append({"kind": kind.name, "count": row.number, "oldest_s": (now - row.oldest).total_seconds()})
     return found
@@ -76,3 +75,12 @@ def unstamped_changes(connection: Connection, now: datetime) -> tuple[int, float
     """How many noted changes wait to be stamped, and for how many seconds the oldest has waited."""
     row = connection.execute(select(func.count().label("number"), func.min(changes.c.noted_at).label("oldest"))).one()
     return row.number, max(0.0, (now - row.oldest).total_seconds()) if row.oldest else 0.0
+
+
+def lateness_histogram(connection: Connection) -> dict[str, Histogram]:
+    """How late deadlines of each kind fired, over all time: fire minus due in seconds, as cumulative buckets.
+
+    Counts only ever grow, so that a monitoring system may take rates of them; purging history does not lessen them. A kind
+    that never fired is missing. Rows: ``clock_lateness``, written by the transactions that fire (`histogram`).
+    """
+    return histogram.read(connection)

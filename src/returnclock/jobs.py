@@ -28,12 +28,16 @@ from returnclock.wiring import Wiring
 
 @dataclass(frozen=True)
 class Job:
-    """One run's means: what wiring composed, whose hand acts, how many rows at most, and whether anything may change."""
+    """One run's means: what wiring composed, whose hand acts, and whether anything may change.
+
+    limit: how many rows at most. seconds: after how long it begins no further batch and leaves the rest to the next tick.
+    """
 
     wiring: Wiring
     hand: Hand
     limit: int | None = None
     dry_run: bool = False
+    seconds: float | None = None
 
 
 def job_for(wiring: Wiring, task: str) -> Callable[[Job], Tally]:
@@ -80,6 +84,7 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
         limit=job.limit,
         batch_size=wiring.settings.batch_size,
         digest_at=partial(next_digest, wiring),
+        seconds=job.seconds,
     )
 
 
@@ -96,8 +101,15 @@ def _stamp(job: Job) -> Tally:
     wiring = job.wiring
     if job.dry_run:
         return stamp.would_stamp(wiring.engine)
-    size = wiring.settings.batch_size
-    return stamp.stamp(wiring.engine, wiring.clock, wiring.rulebook, job.hand, limit=job.limit, batch_size=size)
+    return stamp.stamp(
+        wiring.engine,
+        wiring.clock,
+        wiring.rulebook,
+        job.hand,
+        limit=job.limit,
+        batch_size=wiring.settings.batch_size,
+        seconds=job.seconds,
+    )
 
 
 def _send_reminders(job: Job) -> Tally:
@@ -106,8 +118,16 @@ def _send_reminders(job: Job) -> Tally:
     stale_after = timedelta(seconds=seconds(wiring.settings.reminder_stale_after))
     if job.dry_run:
         return remind.would_remind(wiring.engine, wiring.clock, kinds, stale_after, limit=job.limit)
-    size = wiring.settings.batch_size
-    return remind.send_reminders(wiring.engine, wiring.clock, kinds, job.hand, stale_after, limit=job.limit, batch_size=size)
+    return remind.send_reminders(
+        wiring.engine,
+        wiring.clock,
+        kinds,
+        job.hand,
+        stale_after,
+        limit=job.limit,
+        batch_size=wiring.settings.batch_size,
+        seconds=job.seconds,
+    )
 
 
 def _deliver_mail(job: Job) -> Tally:
@@ -118,15 +138,22 @@ def _deliver_mail(job: Job) -> Tally:
     worker = f"{socket.gethostname()}:{os.getpid()}:{job.hand.run_id}"
     mail = wiring.settings.mail
     post = Post(wiring.engine, wiring.clock, wiring.rulebook, wiring.mailer, mail, job.hand, worker)
-    return deliver.deliver(post, limit=job.limit)
+    return deliver.deliver(post, limit=job.limit, seconds=job.seconds)
 
 
 def _reconcile(job: Job) -> Tally:
     wiring = job.wiring
     if job.dry_run:
         return would_reconcile(wiring.engine, wiring.rulebook)
-    size = wiring.settings.batch_size
-    return reconcile(wiring.engine, wiring.clock, wiring.rulebook, job.hand, limit=job.limit, batch_size=size)
+    return reconcile(
+        wiring.engine,
+        wiring.clock,
+        wiring.rulebook,
+        job.hand,
+        limit=job.limit,
+        batch_size=wiring.settings.batch_size,
+        seconds=job.seconds,
+    )
 
 
 def _audit(job: Job) -> Tally:
@@ -158,7 +185,7 @@ def _purge(job: Job) -> Tally:
     if job.dry_run:
         return Tally()
     retention = wiring.settings.retention
-    return purge(wiring.engine, wiring.clock, wiring.rulebook, retention, limit=job.limit)
+    return purge(wiring.engine, wiring.clock, wiring.rulebook, retention, limit=job.limit, seconds_left=job.seconds)
 
 
 _SUPPORT: dict[str, Callable[[Job], Tally]] = {

@@ -29,9 +29,16 @@ _PAGE = 5000
 
 
 def reconcile(
-    engine: Engine, clock: Clock, book: Rulebook, hand: Hand, *, limit: int | None = None, batch_size: int = 1000
+    engine: Engine,
+    clock: Clock,
+    book: Rulebook,
+    hand: Hand,
+    *,
+    limit: int | None = None,
+    batch_size: int = 1000,
+    seconds: float | None = None,
 ) -> Tally:
-    """Note every row whose deadline is missing or outlived it, and every row with an open problem; then stamp them."""
+    """Note every row whose deadline is missing or outlived it, and every row with an open problem; then stamp."""
     with reading(engine) as connection:
         now = clock.now(connection)
     for kind in book.active():
@@ -43,7 +50,7 @@ def reconcile(
                 page = connection.execute(overdue).all()
             _note_page(engine, page, kind.subject.name)
     _note_open_problems(engine)
-    return stamp(engine, clock, book, hand, limit=limit, batch_size=batch_size)
+    return stamp(engine, clock, book, hand, limit=limit, batch_size=batch_size, seconds=seconds)
 
 
 def would_reconcile(engine: Engine, book: Rulebook) -> Tally:

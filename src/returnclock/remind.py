@@ -12,17 +12,20 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, bindparam, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, update
 
-from returnclock import ledger, outbox
-from returnclock.batches import until_short
+from returnclock import claims, ledger, outbox
+from returnclock.batches import in_rounds
+from returnclock.claims import Place
 from returnclock.clock import Clock
 from returnclock.database import reading, writing
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
-from returnclock.tables.clock import deadlines, is_running
+from returnclock.tables.clock import deadlines
 from returnclock.tally import KindTally, Tally
 from returnclock.telemetry import Event
+
+_READ = (deadlines.c.remind_at, deadlines.c.promised_at, deadlines.c.schedule)
 
 
 def send_reminders(
@@ -34,20 +37,19 @@ def send_reminders(
     *,
     limit: int | None = None,
     batch_size: int = 1000,
+    seconds: float | None = None,
 ) -> Tally:
-    """Queue each due reminder in the transaction that moves ``remind_at`` on to the next."""
+    """Queue each due reminder in the transaction that moves ``remind_at`` on to the next; a batch of each kind in turn."""
     tally = Tally()
-    for kind in kinds:
-        left = limit - tally.total("examined") if limit is not None else None
-        until_short(partial(_batch_into, tally, engine, clock, kind, hand, stale_after), limit=left, size=batch_size)
+    batches = [partial(_batch_into, tally, Place(), engine, clock, kind, hand, stale_after) for kind in kinds]
+    in_rounds(batches, limit=limit, size=batch_size, seconds=seconds)
     return tally
 
 
 def has_work(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> bool:
     """Whether any reminder of the kinds is due."""
     with reading(engine) as connection:
-        now = clock.now(connection)
-        return any(connection.execute(_due(kind, now).limit(1)).first() for kind in kinds)
+        return claims.is_any_due(connection, kinds, deadlines.c.remind_at, clock.now(connection))
 
 
 def would_remind(
@@ -58,7 +60,7 @@ def would_remind(
     with reading(engine) as connection:
         now = clock.now(connection)
         for kind in kinds:
-            rows = connection.execute(_due(kind, now).limit(limit)).all()
+            rows = connection.execute(claims.all_due(kind, deadlines.c.remind_at, now, *_READ).limit(limit)).all()
             fresh = [row for row in rows if _is_fresh(row, now, stale_after)]
             counted = tally.of(kind.name)
             counted.examined, counted.changed = len(rows), len(rows)
@@ -67,38 +69,25 @@ def would_remind(
     return tally
 
 
-def _due(kind: DeadlineKind, now: datetime) -> Select[Any]:
-    columns = (deadlines.c.id, deadlines.c.remind_at, deadlines.c.promised_at, deadlines.c.schedule)
-    return (
-        select(*columns)
-        .join(kind.subject, kind.still_true())
-        .where(
-            deadlines.c.kind == kind.name,
-            is_running,
-            deadlines.c.remind_at.is_not(None),
-            deadlines.c.remind_at <= now,
-        )
-        .order_by(deadlines.c.remind_at, deadlines.c.id)
-    )
-
-
 def _batch_into(
-    tally: Tally, engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, stale_after: timedelta, size: int
+    tally: Tally, place: Place, engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, stale_after: timedelta, size: int
 ) -> int:
-    done = _batch(engine, clock, kind, hand, stale_after, size)
+    looked_at, done = _batch(engine, clock, kind, hand, stale_after, place, size)
+    place.after = place.claimed  # only now: a batch that is tried again must claim the same
     tally.of(kind.name).add(done)
-    return done.examined
+    return looked_at
 
 
-def _batch(engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, stale_after: timedelta, size: int) -> KindTally:
+def _batch(
+    engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, stale_after: timedelta, place: Place, size: int
+) -> tuple[int, KindTally]:
     done = KindTally()
     with writing(engine) as connection:
         now = clock.now(connection)
-        of = None if connection.dialect.name in ("mysql", "mariadb") else [deadlines, kind.subject]
-        rows = connection.execute(_due(kind, now).limit(size).with_for_update(skip_locked=True, of=of)).all()
+        looked_at, rows = claims.claim(connection, kind, deadlines.c.remind_at, now, size, place, *_READ)
         done.examined = len(rows)
         if not rows:
-            return done
+            return looked_at, done
         done.changed = _move_on(connection, rows, now)
         fresh = [row for row in rows if _is_fresh(row, now, stale_after)]
         done.queued = _queue(connection, kind, fresh, now)
@@ -108,7 +97,7 @@ def _batch(engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, stale_a
             ledger.record(connection, hand, now, Event.REMINDER_QUEUED, [row.id for row in fresh])
         stale = sorted({row.id for row in rows} - {row.id for row in fresh})
         ledger.record(connection, hand, now, Event.REMINDER_SKIPPED, stale, {"reason": "stale after an outage"})
-    return done
+    return looked_at, done
 
 
 def _times(row: Row[Any]) -> Iterable[datetime]:

@@ -25,6 +25,12 @@ from returnclock.wiring import Wiring
 
 Trigger = Literal["beat", "manual", "cli"]
 
+# Seconds after which a run begins no further batch. A tick of beat leaves what is left to the next one: where all of a
+# worker's processes work off a backlog, mail and stamping wait behind it for so long and no longer, and each tick that comes
+# meanwhile is another worker's share of the backlog. A call by hand ends before the worker would stop it (SOFT_LIMIT_S); the
+# command works until nothing is left.
+SECONDS: dict[Trigger, float | None] = {"beat": 5.0, "manual": 240.0, "cli": None}
+
 
 def perform(
     wiring: Wiring,
@@ -58,7 +64,7 @@ def perform(
         return retried(partial(_idle, wiring, task, trigger, actor, celery_task_id, begun))
     run_id, now = retried(lambda: _begin(wiring, task, trigger, actor, celery_task_id))
     try:
-        tally = job(Job(wiring, Hand(_hand(trigger, actor), run_id), limit))
+        tally = job(Job(wiring, Hand(_hand(trigger, actor), run_id), limit, seconds=SECONDS[trigger]))
     except BaseException as fault:
         reason = f"{type(fault).__name__}: {fault}"
         retried(lambda: _finish(wiring, run_id, state="failed", error=reason))

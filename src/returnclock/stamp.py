@@ -44,14 +44,21 @@ class _Run:
 
 
 def stamp(
-    engine: Engine, clock: Clock, book: Rulebook, hand: Hand, *, limit: int | None = None, batch_size: int = 1000
+    engine: Engine,
+    clock: Clock,
+    book: Rulebook,
+    hand: Hand,
+    *,
+    limit: int | None = None,
+    batch_size: int = 1000,
+    seconds: float | None = None,
 ) -> Tally:
-    """Work off the noted changes, oldest first, until none is left or ``limit`` changes were taken.
+    """Work off the noted changes, oldest first, until none is left, ``limit`` were taken or ``seconds`` are over.
 
     A batch that a row breaks is taken again row by row, and the row is set aside in ``clock_problems``.
     """
     run = _Run(engine, clock, book, hand)
-    until_short(partial(_batch_or_singly, run), limit=limit, size=batch_size)
+    until_short(partial(_batch_or_singly, run), limit=limit, size=batch_size, seconds=seconds)
     run.tally.backlog = retried(partial(_backlog, engine))
     return run.tally
 

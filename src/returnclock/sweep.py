@@ -14,20 +14,24 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, literal, select, update
+from sqlalchemy import Connection, Engine, Row, literal, select, update
 
-from returnclock import ledger, outbox
-from returnclock.batches import until_short
+from returnclock import claims, histogram, ledger, outbox
+from returnclock.batches import in_rounds
+from returnclock.claims import Place
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import CountsDisagree
 from returnclock.kinds import DeadlineKind, Value
+from returnclock.lateness import Lateness
 from returnclock.ledger import Hand
-from returnclock.tables.clock import deadlines, is_running
+from returnclock.tables.clock import deadlines
 from returnclock.tables.types import among, as_text, keys_of
 from returnclock.tally import KindTally, Tally
 
 DigestHour = Callable[[datetime], datetime]
+
+_ALL = 2**31 - 1  # a dry run without a limit counts them all, however long that takes
 
 
 def sweep(
@@ -39,12 +43,16 @@ def sweep(
     limit: int | None = None,
     batch_size: int = 1000,
     digest_at: DigestHour | None = None,
+    seconds: float | None = None,
 ) -> Tally:
-    """Fire every deadline of the kinds that is due and still true, oldest first, until a batch comes back short."""
+    """Fire every deadline of the kinds that is due and still true, oldest first, a batch of each kind in turn.
+
+    Ends when batches come back short, after ``limit`` deadlines, or when ``seconds`` are over. Workers that sweep at once
+    share what is due, since each passes over what another holds. The backlog is counted up to `claims.COUNTED` of each kind.
+    """
     tally = Tally()
-    for kind in kinds:
-        left = limit - tally.total("examined") if limit is not None else None
-        until_short(partial(_batch_into, tally, engine, clock, kind, hand, digest_at), limit=left, size=batch_size)
+    batches = [partial(_batch_into, tally, Place(), engine, clock, kind, hand, digest_at) for kind in kinds]
+    in_rounds(batches, limit=limit, size=batch_size, seconds=seconds)
     tally.backlog = retried(partial(_backlog, engine, clock, kinds))
     return tally
 
@@ -52,8 +60,7 @@ def sweep(
 def has_work(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> bool:
     """Whether any deadline of the kinds is due and still true."""
     with reading(engine) as connection:
-        now = clock.now(connection)
-        return any(connection.execute(_due(kind, now).limit(1)).first() for kind in kinds)
+        return claims.is_any_due(connection, kinds, deadlines.c.due_at, clock.now(connection))
 
 
 def would_sweep(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], *, limit: int | None = None) -> Tally:
@@ -62,36 +69,24 @@ def would_sweep(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], *, 
     with reading(engine) as connection:
         now = clock.now(connection)
         for kind in kinds:
-            rows = connection.execute(_due(kind, now).limit(limit)).all()
+            due = claims.count_due(connection, kind, deadlines.c.due_at, now, limit or _ALL)
             counted = tally.of(kind.name)
-            counted.examined = counted.changed = len(rows)
-            counted.queued = len(rows) * len(kind.notices_for("outcome"))
-            counted.max_lateness_s = _lateness(rows, now)
-            tally.backlog += count_due(connection, kind, now) - len(rows)
+            counted.examined = counted.changed = due.number
+            counted.queued = due.number * len(kind.notices_for("outcome"))
+            counted.max_lateness_s = (now - due.oldest).total_seconds() if due.oldest else 0.0
+            tally.backlog += max(0, claims.count_due(connection, kind, deadlines.c.due_at, now).number - due.number)
     return tally
 
 
 def _backlog(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> int:
     with reading(engine) as connection:
-        return sum(count_due(connection, kind, clock.now(connection)) for kind in kinds)
-
-
-def count_due(connection: Connection, kind: DeadlineKind, now: datetime) -> int:
-    """How many deadlines of the kind are due and still true."""
-    return int(connection.execute(select(func.count()).select_from(_due(kind, now).subquery())).scalar_one())
-
-
-def _due(kind: DeadlineKind, now: datetime) -> Select[Any]:
-    return (
-        select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at)
-        .join(kind.subject, kind.still_true())
-        .where(deadlines.c.kind == kind.name, is_running, deadlines.c.due_at <= now)
-        .order_by(deadlines.c.due_at, deadlines.c.id)
-    )
+        now = clock.now(connection)
+        return sum(claims.count_due(connection, kind, deadlines.c.due_at, now).number for kind in kinds)
 
 
 def _batch_into(
     tally: Tally,
+    place: Place,
     engine: Engine,
     clock: Clock,
     kind: DeadlineKind,
@@ -99,18 +94,21 @@ def _batch_into(
     digest_at: DigestHour | None,
     size: int,
 ) -> int:
-    done = _batch(engine, clock, kind, hand, digest_at, size)
+    looked_at, done = _batch(engine, clock, kind, hand, digest_at, place, size)
+    place.after = place.claimed  # only now: a batch that is tried again must claim the same
     tally.of(kind.name).add(done)
-    return done.examined
+    return looked_at
 
 
-def _batch(engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, digest_at: DigestHour | None, size: int) -> KindTally:
+def _batch(
+    engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, digest_at: DigestHour | None, place: Place, size: int
+) -> tuple[int, KindTally]:
     with writing(engine) as connection:
         now = clock.now(connection)
-        claimed = _claim(connection, kind, now, size)
+        looked_at, claimed = claims.claim(connection, kind, deadlines.c.due_at, now, size, place)
         ready = _still_due(connection, kind, now, claimed)
         if not ready:
-            return KindTally(examined=len(claimed), skipped=len(claimed))
+            return looked_at, KindTally(examined=len(claimed), skipped=len(claimed))
         ids = [row.id for row in ready]
         _change(connection, kind, now, ready)
         settled = connection.execute(
@@ -123,19 +121,16 @@ def _batch(engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, digest_
         notices = kind.notices_for("outcome")
         queued = outbox.queue(connection, kind, notices, ids, now, not_before=digest_at(now) if digest_at else None)
         _agree(kind, len(ready) * len(notices), queued, "clock_outbox")
-        return KindTally(
+        late = _lateness(ready, now)
+        histogram.record(connection, kind.name, now, late)
+        return looked_at, KindTally(
             examined=len(claimed),
             changed=len(ready),
             queued=queued,
             skipped=len(claimed) - len(ready),
-            max_lateness_s=_lateness(ready, now),
+            max_lateness_s=late.max_s,
+            lateness=late,
         )
-
-
-def _claim(connection: Connection, kind: DeadlineKind, now: datetime, size: int) -> Sequence[Row[Any]]:
-    """Lock due deadlines and their subjects; what a front end or another worker holds is left for the next tick."""
-    of = None if connection.dialect.name in ("mysql", "mariadb") else [deadlines, kind.subject]
-    return connection.execute(_due(kind, now).limit(size).with_for_update(skip_locked=True, of=of)).all()
 
 
 def _still_due(connection: Connection, kind: DeadlineKind, now: datetime, claimed: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
@@ -148,7 +143,7 @@ def _still_due(connection: Connection, kind: DeadlineKind, now: datetime, claime
     """
     if not claimed or not kind.looks_beyond or connection.dialect.name == "sqlite":
         return claimed
-    return connection.execute(_due(kind, now).where(among(deadlines.c.id, [row.id for row in claimed]))).all()
+    return connection.execute(claims.still_due(kind, deadlines.c.due_at, now, [row.id for row in claimed])).all()
 
 
 def _change(connection: Connection, kind: DeadlineKind, now: datetime, ready: Sequence[Row[Any]]) -> None:
@@ -175,5 +170,5 @@ def _agree(kind: DeadlineKind, expected: int, found: int, table: str) -> None:
         raise CountsDisagree(kind=kind.name, claimed=expected, changed=found, table=table)
 
 
-def _lateness(rows: Sequence[Row[Any]], now: datetime) -> float:
-    return max(((now - row.due_at).total_seconds() for row in rows), default=0.0)
+def _lateness(rows: Sequence[Row[Any]], now: datetime) -> Lateness:
+    return Lateness.of((now - row.due_at).total_seconds() for row in rows)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
+from returnclock.purge import purge
 from returnclock.tables.clock import archive, deadlines, events, outbox, runs
+from returnclock.tables.types import written
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 
 DUE = MONDAY + 5 * DAY
@@ -45,6 +48,56 @@ def test_a_settled_deadline_moves_with_its_events_and_notices(market: Market, es
     assert [content["state"] for table, content in moved if table == "clock_outbox"] == ["sent", "sent"]
     (deadline,) = [content for table, content in moved if table == "clock_deadlines"]
     assert (deadline["state"], deadline["due_at"]) == ("fired", "2026-03-07 10:00:00.000000Z")
+
+
+def test_every_column_of_what_is_moved_is_kept_as_it_was(market: Market, escalated: int) -> None:
+    tables = (outbox, events, deadlines)
+    before = {(table.name, row.id): dict(row._mapping) for table in tables for row in market.rows(table)}
+    market.run("purge", at=LONG_AFTER)
+
+    moved = {(row.table_name, row.row_id): row for row in market.rows(archive)}
+    assert moved.keys() == before.keys()
+    for key, row in moved.items():
+        plain = {name: written(value) if isinstance(value, datetime) else value for name, value in before[key].items()}
+        assert row.content == plain
+        assert (row.kind, row.subject_id, row.archived_at) == ("seller_response", str(escalated), LONG_AFTER)
+
+
+def test_a_deadline_whose_notice_is_not_sent_yet_stays_with_it(market: Market) -> None:
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    market.run("escalate-disputes", at=DUE)
+    market.run("purge", at=LONG_AFTER)
+    assert (market.states("seller_response", dispute), market.count(outbox)) == (["fired"], 2)
+
+    market.run("deliver-mail")
+    market.run("purge")
+    assert [market.count(table) for table in (deadlines, events, outbox)] == [0, 0, 0]
+
+
+def test_deadlines_that_must_stay_keep_none_behind_them_from_going(market: Market) -> None:
+    """However many there are: they are the longest settled, and every batch would find them first."""
+    stuck = [market.refund() for _ in range(4)]
+    market.run("stamp", at=MONDAY)
+    market.run("flag-late-refunds", at=MONDAY + 30 * DAY)
+    done = market.refund(started_at=MONDAY + 40 * DAY)
+    market.run("stamp", at=MONDAY + 40 * DAY)
+    market.run("flag-late-refunds", at=MONDAY + 70 * DAY)
+    for hour in range(24):
+        market.run("deliver-mail", at=MONDAY + 71 * DAY + hour * HOUR)
+    market.update("refunds", done, status="completed", completed_at=MONDAY + 72 * DAY)
+    market.clock.at = LONG_AFTER + 100 * DAY
+    market.run("stamp")
+    wiring = market.wiring
+    tally = purge(wiring.engine, wiring.clock, wiring.rulebook, wiring.settings.retention, batch_size=2)
+
+    assert {kind: of.skipped for kind, of in tally.kinds.items() if of.skipped} == {
+        "refund_completion": 4,
+        "refund_inspection": 4,
+        "refund_mediation": 4,
+    }
+    assert market.states("refund_completion", done) == []
+    assert [market.states("refund_completion", refund) for refund in stuck] == [["fired"]] * 4
 
 
 def test_running_deadlines_are_never_moved(market: Market) -> None:
@@ -112,6 +165,7 @@ def test_purge_moves_no_more_than_its_limit(market: Market) -> None:
         market.dispute()
     market.run("stamp", at=MONDAY)
     market.run("escalate-disputes", at=DUE)
+    market.run("deliver-mail")
 
     assert market.run("purge", at=LONG_AFTER, limit=2)["by_kind"]["seller_response"]["changed"] == 2
     assert market.count(deadlines) == 1
@@ -130,6 +184,7 @@ def test_a_refund_that_runs_again_after_its_history_was_moved_is_not_flagged_twi
     refund = market.refund(status="clearing", inspected_at=MONDAY)
     market.run("stamp", at=MONDAY)
     market.run("flag-late-refunds", at=MONDAY + 30 * DAY)
+    market.run("deliver-mail", at=MONDAY + 31 * DAY)
     market.update("refunds", refund, status="completed", completed_at=MONDAY + 31 * DAY)
     market.run("stamp")
     market.run("purge", at=LONG_AFTER + 30 * DAY)

@@ -92,8 +92,12 @@ def _told(result: dict[str, Any]) -> str:
     if result["max_lateness_s"]:
         lines.append(f"Latest: {span(result['max_lateness_s'])} after it was due.")
     for kind, counted in result["by_kind"].items():
-        lines.append(f"  {kind}: " + ", ".join(f"{name} {value:g}" for name, value in counted.items()))
+        lines.append(f"  {kind}: " + ", ".join(f"{name} {_number(value)}" for name, value in counted.items()))
     return "\n".join(lines)
+
+
+def _number(value: float | dict[str, float]) -> str:
+    return " ".join(f"{name} {of:g}" for name, of in value.items()) if isinstance(value, dict) else f"{value:g}"
 
 
 COMMANDS = (run,)

@@ -5,6 +5,7 @@ Imports nothing of ours but the types and the metadata beside it.
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, UniqueConstraint, literal_column, text
 
 from returnclock.tables.market import metadata, one_of
@@ -51,18 +52,27 @@ deadlines = Table(
 )
 # The words are literal, not parameters: a partial index serves only a statement that can be seen to keep within it.
 is_running = deadlines.c.state == literal_column("'running'")
+# The state is a column of the index too, for MariaDB: it has no partial ones, and a tick would read all that ever fired.
 Index(
     "ix_clock_deadlines_due",
-    *(deadlines.c.kind, deadlines.c.due_at, deadlines.c.id),
+    *(deadlines.c.kind, deadlines.c.state, deadlines.c.due_at, deadlines.c.id),
     postgresql_where=is_running,
     sqlite_where=is_running,
 )
 _reminding = is_running & deadlines.c.remind_at.is_not(None)
 Index(
     "ix_clock_deadlines_remind",
-    *(deadlines.c.kind, deadlines.c.remind_at, deadlines.c.id),
+    *(deadlines.c.kind, deadlines.c.state, deadlines.c.remind_at, deadlines.c.id),
     postgresql_where=_reminding,
     sqlite_where=_reminding,
+)
+# For purge, which takes the longest settled first.
+_settled = deadlines.c.settled_at.is_not(None)
+Index(
+    "ix_clock_deadlines_settled",
+    *(deadlines.c.kind, deadlines.c.settled_at, deadlines.c.id),
+    postgresql_where=_settled,
+    sqlite_where=_settled,
 )
 
 events = Table(
@@ -103,11 +113,14 @@ outbox = Table(
     one_of("state", "state", OUTBOX_STATES),
 )
 is_unsent = outbox.c.state.in_([literal_column("'queued'"), literal_column("'sending'")])
+# The end of a notice empties next_attempt_at. With the state as its condition, PostgreSQL would have to write this index anew
+# at every step of a delivery; so it does at the last one.
+_attempting = outbox.c.next_attempt_at.is_not(None)
 Index(
     "ix_clock_outbox_next",
     *(outbox.c.next_attempt_at, outbox.c.id),
-    postgresql_where=is_unsent,
-    sqlite_where=is_unsent,
+    postgresql_where=_attempting,
+    sqlite_where=_attempting,
 )
 Index("ix_clock_outbox_deadline", outbox.c.deadline_id)
 
@@ -130,6 +143,7 @@ runs = Table(
     one_of("trigger", "trigger", TRIGGERS),
 )
 Index("ix_clock_runs_task", runs.c.task, runs.c.started_at)
+Index("ix_clock_runs_idle", runs.c.idle, runs.c.started_at)
 
 problems = Table(
     "clock_problems",
@@ -170,4 +184,17 @@ archive = Table(
 )
 Index("ix_clock_archive_subject", archive.c.kind, archive.c.subject_id)
 
-CLOCK_TABLES: dict[str, Table] = {t.name: t for t in (policies, deadlines, events, outbox, runs, problems, changes, archive)}
+lateness = Table(
+    "clock_lateness",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
+    Column("kind", Key, nullable=False, comment="The kind of deadline that fired. Never changes."),
+    Column("le_s", sa.Double, comment="At most so many seconds late, and later than the next lower bound; null: no bound."),
+    Column("number", sa.BigInteger, nullable=False, comment="How many did. Never changes; purge adds rows up into one."),
+    Column("sum_s", sa.Double, nullable=False, comment="Seconds of lateness added up; a batch keeps them in its first row."),
+    Column("noted_at", Instant, nullable=False, comment="When the batch fired, or when purge added its row up."),
+)
+
+CLOCK_TABLES: dict[str, Table] = {
+    t.name: t for t in (policies, deadlines, events, outbox, runs, problems, changes, archive, lateness)
+}

@@ -13,7 +13,23 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Integer, String, Text, TypeDecorator, any_, bindparam, cast, literal
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    literal,
+    or_,
+    tuple_,
+)
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -261,3 +277,37 @@ def _among(element: among, compiler: Any, **kw: Any) -> str:
 def _among_postgresql(element: among, compiler: Any, **kw: Any) -> str:
     as_array, *_ = element.clauses
     return str(compiler.process(as_array, **kw))
+
+
+class beyond(FunctionElement[bool]):
+    """Whether a row comes after a given one in the order of two columns.
+
+    PostgreSQL and SQLite look the pair up in an index; MariaDB reads an index for it only when it is spelt out.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, columns: tuple[ColumnElement[Any], ColumnElement[Any]], row: tuple[Any, Any]) -> None:
+        (first, second), (one, other) = (
+            columns,
+            (literal(value, column.type) for value, column in zip(row, columns, strict=True)),
+        )
+        spelt_out = or_(first > one, and_(first == one, second > other))
+        super().__init__(tuple_(first, second) > tuple_(one, other), spelt_out)
+
+    def self_group(self, against: Any = None) -> Any:
+        """Stand as it is, as `among` does."""
+        return self
+
+
+@compiles(beyond)
+def _beyond(element: beyond, compiler: Any, **kw: Any) -> str:
+    as_pair, _ = element.clauses
+    return str(compiler.process(as_pair, **kw))
+
+
+@compiles(beyond, "mysql", "mariadb")
+def _beyond_mariadb(element: beyond, compiler: Any, **kw: Any) -> str:
+    _, spelt_out = element.clauses
+    return f"({compiler.process(spelt_out, **kw)})"
