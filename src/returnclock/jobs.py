@@ -80,6 +80,7 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
         limit=job.limit,
         batch_size=wiring.settings.batch_size,
         digest_at=partial(next_digest, wiring),
+        guards=wiring.rulebook.guards,
     )
 
 

@@ -31,27 +31,32 @@ def queue(
     *,
     ordinal: int = 0,
     not_before: datetime | None = None,
+    moment: str | None = None,
 ) -> int:
     """Queue each of the notices for each of the deadlines, in one statement.
 
-    ordinal: which of several reminders; part of the key. not_before: when a digest is due.
+    ordinal: which of several reminders; part of the key. not_before: when a digest is due. moment: what the notices are
+    queued as, where that is not their own moment: "warning" for a reminder that tells the effective date.
 
     Returns:
         how many notices are new.
     """
     if not notices:
         return 0
-    chosen = [_row(kind, notice, now, ordinal, not_before).where(among(deadlines.c.id, deadline_ids)) for notice in notices]
+    chosen = [
+        _row(notice, moment or notice.moment, now, ordinal, not_before).where(among(deadlines.c.id, deadline_ids))
+        for notice in notices
+    ]
     names = ["key", "kind", "deadline_id", "notice", "party", "state", "attempts", "queued_at", "next_attempt_at"]
     inserting = insert_new(connection, outbox, (outbox.c.key,)).from_select(names, union_all(*chosen))
     return connection.execute(inserting.execution_options(preserve_rowcount=True)).rowcount
 
 
-def _row(kind: DeadlineKind, notice: Notice, now: datetime, ordinal: int, not_before: datetime | None) -> Select[Any]:
+def _row(notice: Notice, moment: str, now: datetime, ordinal: int, not_before: datetime | None) -> Select[Any]:
     """A notice's row for a deadline; its key names deadline, round, moment, ordinal and party."""
-    name = "digest" if notice.digest else notice.moment
+    name = "digest" if notice.digest else moment
     due = not_before if notice.digest and not_before else now
-    key = as_text(deadlines.c.id) + "." + as_text(deadlines.c.round) + f".{notice.moment}.{ordinal}.{notice.to.value}"
+    key = as_text(deadlines.c.id) + "." + as_text(deadlines.c.round) + f".{moment}.{ordinal}.{notice.to.value}"
     return select(
         key.label("key"),
         deadlines.c.kind,

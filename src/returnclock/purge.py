@@ -8,10 +8,8 @@ what was archived of it (``facts.read_archived``). Imports the nouns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, delete, exists, insert, or_, select, update
 
@@ -22,7 +20,7 @@ from returnclock.kinds import DeadlineKind
 from returnclock.rulebook import Rulebook
 from returnclock.settings import RetentionSettings, seconds
 from returnclock.tables.clock import archive, deadlines, events, outbox, runs
-from returnclock.tables.types import written
+from returnclock.tables.types import plain
 from returnclock.tally import Tally
 
 LONGEST_RUN = timedelta(hours=1)  # far beyond the workers' own limit for a task; the command has none
@@ -81,18 +79,12 @@ def _move(connection: Connection, table: Table, which: ColumnElement[bool], subj
                 "kind": row.kind,
                 "subject_id": subjects[row.id if table is deadlines else row.deadline_id],
                 "archived_at": now,
-                "content": {name: _plain(value) for name, value in row._mapping.items()},
+                "content": {name: plain(value) for name, value in row._mapping.items()},
             }
             for row in rows
         ]
         connection.execute(insert(archive), kept)
         connection.execute(delete(table).where(table.c.id.in_([row.id for row in rows])))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return written(value)
-    return str(value) if isinstance(value, date | Decimal) else value
 
 
 def _close_lost_runs(engine: Engine, clock: Clock, batch_size: int) -> int:

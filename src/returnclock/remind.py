@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, bindparam, select, update
 
 from returnclock import ledger, outbox
 from returnclock.batches import until_short
 from returnclock.clock import Clock
 from returnclock.database import reading, writing
+from returnclock.guards import may_act
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.tables.clock import deadlines, is_running
@@ -47,7 +48,7 @@ def has_work(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> boo
     """Whether any reminder of the kinds is due."""
     with reading(engine) as connection:
         now = clock.now(connection)
-        return any(connection.execute(_due(kind, now).limit(1)).first() for kind in kinds)
+        return any(connection.execute(_due(kind, now, may_act(connection, kind, now)).limit(1)).first() for kind in kinds)
 
 
 def would_remind(
@@ -58,7 +59,7 @@ def would_remind(
     with reading(engine) as connection:
         now = clock.now(connection)
         for kind in kinds:
-            rows = connection.execute(_due(kind, now).limit(limit)).all()
+            rows = connection.execute(_due(kind, now, may_act(connection, kind, now)).limit(limit)).all()
             fresh = [row for row in rows if _is_fresh(row, now, stale_after)]
             counted = tally.of(kind.name)
             counted.examined, counted.changed = len(rows), len(rows)
@@ -67,7 +68,7 @@ def would_remind(
     return tally
 
 
-def _due(kind: DeadlineKind, now: datetime) -> Select[Any]:
+def _due(kind: DeadlineKind, now: datetime, allowed: ColumnElement[bool]) -> Select[Any]:
     columns = (deadlines.c.id, deadlines.c.remind_at, deadlines.c.promised_at, deadlines.c.schedule)
     return (
         select(*columns)
@@ -77,6 +78,7 @@ def _due(kind: DeadlineKind, now: datetime) -> Select[Any]:
             is_running,
             deadlines.c.remind_at.is_not(None),
             deadlines.c.remind_at <= now,
+            allowed,
         )
         .order_by(deadlines.c.remind_at, deadlines.c.id)
     )
@@ -95,7 +97,9 @@ def _batch(engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, stale_a
     with writing(engine) as connection:
         now = clock.now(connection)
         of = None if connection.dialect.name in ("mysql", "mariadb") else [deadlines, kind.subject]
-        rows = connection.execute(_due(kind, now).limit(size).with_for_update(skip_locked=True, of=of)).all()
+        rows = connection.execute(
+            _due(kind, now, may_act(connection, kind, now)).limit(size).with_for_update(skip_locked=True, of=of)
+        ).all()
         done.examined = len(rows)
         if not rows:
             return done

@@ -9,22 +9,25 @@ waits for a front end, and none can deadlock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, literal, select, true, update
 
 from returnclock import ledger, outbox
 from returnclock.batches import until_short
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import CountsDisagree
+from returnclock.guards import may_act, room, spare, spend, unwarned
 from returnclock.kinds import DeadlineKind, Value
 from returnclock.ledger import Hand
+from returnclock.rulebook import NO_GUARDS, Guards
 from returnclock.tables.clock import deadlines, is_running
-from returnclock.tables.types import among, as_text, keys_of
+from returnclock.tables.types import among, as_text, keys_of, plain
 from returnclock.tally import KindTally, Tally
 
 DigestHour = Callable[[datetime], datetime]
@@ -39,12 +42,13 @@ def sweep(
     limit: int | None = None,
     batch_size: int = 1000,
     digest_at: DigestHour | None = None,
+    guards: Guards = NO_GUARDS,
 ) -> Tally:
     """Fire every deadline of the kinds that is due and still true, oldest first, until a batch comes back short."""
     tally = Tally()
     for kind in kinds:
         left = limit - tally.total("examined") if limit is not None else None
-        until_short(partial(_batch_into, tally, engine, clock, kind, hand, digest_at), limit=left, size=batch_size)
+        until_short(partial(_batch_into, tally, engine, clock, kind, hand, digest_at, guards), limit=left, size=batch_size)
     tally.backlog = retried(partial(_backlog, engine, clock, kinds))
     return tally
 
@@ -53,7 +57,7 @@ def has_work(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> boo
     """Whether any deadline of the kinds is due and still true."""
     with reading(engine) as connection:
         now = clock.now(connection)
-        return any(connection.execute(_due(kind, now).limit(1)).first() for kind in kinds)
+        return any(connection.execute(_due(kind, now, may_act(connection, kind, now)).limit(1)).first() for kind in kinds)
 
 
 def would_sweep(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], *, limit: int | None = None) -> Tally:
@@ -62,10 +66,11 @@ def would_sweep(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], *, 
     with reading(engine) as connection:
         now = clock.now(connection)
         for kind in kinds:
-            rows = connection.execute(_due(kind, now).limit(limit)).all()
+            rows = connection.execute(_due(kind, now, may_act(connection, kind, now)).limit(limit)).all()
             counted = tally.of(kind.name)
-            counted.examined = counted.changed = len(rows)
-            counted.queued = len(rows) * len(kind.notices_for("outcome"))
+            counted.examined, counted.skipped = len(rows), sum(bool(row.unwarned) for row in rows)
+            counted.changed = len(rows) - counted.skipped
+            counted.queued = counted.changed * len(kind.notices_for("outcome"))
             counted.max_lateness_s = _lateness(rows, now)
             tally.backlog += count_due(connection, kind, now) - len(rows)
     return tally
@@ -81,13 +86,16 @@ def count_due(connection: Connection, kind: DeadlineKind, now: datetime) -> int:
     return int(connection.execute(select(func.count()).select_from(_due(kind, now).subquery())).scalar_one())
 
 
-def _due(kind: DeadlineKind, now: datetime) -> Select[Any]:
-    return (
-        select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at)
-        .join(kind.subject, kind.still_true())
-        .where(deadlines.c.kind == kind.name, is_running, deadlines.c.due_at <= now)
-        .order_by(deadlines.c.due_at, deadlines.c.id)
-    )
+def _due(kind: DeadlineKind, now: datetime, *allowed: ColumnElement[bool]) -> Select[Any]:
+    return true_and_running(kind).where(deadlines.c.due_at <= now, *allowed).order_by(deadlines.c.due_at, deadlines.c.id)
+
+
+def true_and_running(kind: DeadlineKind) -> Select[Any]:
+    """The deadlines of a kind that run and are still true, each with what firing would change of its subject as it is."""
+    was = [kind.subject.c[name].label(f"was_{name}") for name in kind.effect]
+    columns = (deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at, deadlines.c.warn_by, unwarned().label("unwarned"))
+    joined = select(*columns, *was).select_from(deadlines).join(kind.subject, kind.still_true())
+    return joined.where(deadlines.c.kind == kind.name, is_running)
 
 
 def _batch_into(
@@ -97,32 +105,28 @@ def _batch_into(
     kind: DeadlineKind,
     hand: Hand,
     digest_at: DigestHour | None,
+    guards: Guards,
     size: int,
 ) -> int:
-    done = _batch(engine, clock, kind, hand, digest_at, size)
+    done = _batch(engine, clock, kind, hand, digest_at, guards, size)
     tally.of(kind.name).add(done)
     return done.examined
 
 
-def _batch(engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, digest_at: DigestHour | None, size: int) -> KindTally:
+def _batch(
+    engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, digest_at: DigestHour | None, guards: Guards, size: int
+) -> KindTally:
     with writing(engine) as connection:
         now = clock.now(connection)
-        claimed = _claim(connection, kind, now, size)
+        size = room(connection, kind, now, guards, size)
+        claimed = _claim(connection, kind, now, size) if size else ()
         ready = _still_due(connection, kind, now, claimed)
+        spared = spare(connection, kind, hand, now, late) if (late := [row for row in ready if row.unwarned]) else set()
+        ready = [row for row in ready if row.id not in spared] if spared else ready
         if not ready:
             return KindTally(examined=len(claimed), skipped=len(claimed))
-        ids = [row.id for row in ready]
-        _change(connection, kind, now, ready)
-        settled = connection.execute(
-            update(deadlines)
-            .where(among(deadlines.c.id, ids), deadlines.c.state == "running", deadlines.c.due_at <= now)
-            .values(state="fired", fired_at=now, settled_at=now, remind_at=None)
-        )
-        _agree(kind, len(ready), settled.rowcount, deadlines.name)
-        ledger.record(connection, hand, now, kind.event, ids)
-        notices = kind.notices_for("outcome")
-        queued = outbox.queue(connection, kind, notices, ids, now, not_before=digest_at(now) if digest_at else None)
-        _agree(kind, len(ready) * len(notices), queued, "clock_outbox")
+        queued = fire(connection, kind, hand, now, ready, digest_at=digest_at)
+        spend(connection, kind, guards, len(ready))
         return KindTally(
             examined=len(claimed),
             changed=len(ready),
@@ -132,10 +136,59 @@ def _batch(engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, digest_
         )
 
 
+def fire(
+    connection: Connection,
+    kind: DeadlineKind,
+    hand: Hand,
+    now: datetime,
+    ready: Sequence[Row[Any]],
+    *,
+    digest_at: DigestHour | None = None,
+    by_hand: Mapping[str, Any] | None = None,
+) -> int:
+    """Let deadlines take effect that are claimed: change the subjects, settle, record, queue; all counts must agree.
+
+    by_hand: what the ledger says of an operator who has them take effect now, due or not.
+
+    Returns:
+        how many notices were queued.
+
+    Raises:
+        CountsDisagree: the transaction must be rolled back.
+    """
+    ids = [row.id for row in ready]
+    _change(connection, kind, now, ready, ahead=by_hand is not None)
+    due = true() if by_hand is not None else deadlines.c.due_at <= now
+    settled = connection.execute(
+        update(deadlines)
+        .where(among(deadlines.c.id, ids), deadlines.c.state == "running", due)
+        .values(state="fired", fired_at=now, settled_at=now, remind_at=None)
+    )
+    _agree(kind, len(ready), settled.rowcount, deadlines.name)
+    _record(connection, kind, hand, now, ready, by_hand or {})
+    notices = kind.notices_for("outcome")
+    queued = outbox.queue(connection, kind, notices, ids, now, not_before=digest_at(now) if digest_at else None)
+    _agree(kind, len(ready) * len(notices), queued, "clock_outbox")
+    return queued
+
+
+def _record(
+    connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime, ready: Sequence[Row[Any]], more: Mapping[str, Any]
+) -> None:
+    """Write the events, each with what the subject was before; nearly all were the same, so that a batch is few statements."""
+    alike: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for row in ready:
+        alike[tuple(plain(getattr(row, f"was_{name}")) for name in kind.effect)].append(row.id)
+    for was, ids in alike.items():
+        detail = {**more, **({"was_row": dict(zip(kind.effect, was, strict=True))} if was else {})}
+        ledger.record(connection, hand, now, kind.event, ids, detail or None)
+
+
 def _claim(connection: Connection, kind: DeadlineKind, now: datetime, size: int) -> Sequence[Row[Any]]:
     """Lock due deadlines and their subjects; what a front end or another worker holds is left for the next tick."""
     of = None if connection.dialect.name in ("mysql", "mariadb") else [deadlines, kind.subject]
-    return connection.execute(_due(kind, now).limit(size).with_for_update(skip_locked=True, of=of)).all()
+    due = _due(kind, now, may_act(connection, kind, now))
+    return connection.execute(due.limit(size).with_for_update(skip_locked=True, of=of)).all()
 
 
 def _still_due(connection: Connection, kind: DeadlineKind, now: datetime, claimed: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
@@ -151,7 +204,7 @@ def _still_due(connection: Connection, kind: DeadlineKind, now: datetime, claime
     return connection.execute(_due(kind, now).where(among(deadlines.c.id, [row.id for row in claimed]))).all()
 
 
-def _change(connection: Connection, kind: DeadlineKind, now: datetime, ready: Sequence[Row[Any]]) -> None:
+def _change(connection: Connection, kind: DeadlineKind, now: datetime, ready: Sequence[Row[Any]], *, ahead: bool) -> None:
     if not kind.effect:
         return
     due_at = (
@@ -163,7 +216,10 @@ def _change(connection: Connection, kind: DeadlineKind, now: datetime, ready: Se
         )
         .scalar_subquery()
     )
-    written = {Value.NOW: literal(now, deadlines.c.due_at.type), Value.DUE_AT: due_at}
+    written = {
+        Value.NOW: literal(now, deadlines.c.due_at.type),
+        Value.DUE_AT: literal(now, deadlines.c.due_at.type) if ahead else due_at,
+    }
     values = {name: written.get(value, value) if isinstance(value, Value) else value for name, value in kind.effect.items()}
     keys = keys_of([row.subject_id for row in ready], kind.subject_key)
     changed = connection.execute(update(kind.subject).where(among(kind.subject_key, keys), kind.runs_while).values(values))

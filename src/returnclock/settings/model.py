@@ -106,11 +106,12 @@ class TickSettings:
 class OpsSettings:
     """What guards parties and operators.
 
-    warning_lead: a party whose warning was not out for so long before the effect is warned first. burst_a_minute: how many
-    deadlines of one kind may take effect in a minute, None for as many as are due. undo_within: for how long an automatic
-    action can be taken back. pause_alarm_after: a pause that stands longer is an alarm. vacation_days_a_year: how many days
-    of a seller's vacation count in a calendar year. start_expected_within: how long after it was expected a missing date is
-    reported.
+    warning_lead: a party whose warning was not out for so long before the effect is warned first; "none" for nobody.
+    burst_a_minute: how many deadlines of one kind may take effect in a minute, None for as many as are due.
+    undo_within: for how long an automatic action can be taken back.
+    pause_alarm_after: a pause that stands longer is an alarm.
+    vacation_days_a_year: how many days of a seller's vacation count in a calendar year.
+    start_expected_within: how long after it was expected a missing date is reported.
     """
 
     warning_lead: str = "24 hours"

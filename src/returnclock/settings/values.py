@@ -104,6 +104,11 @@ def duration(raw: object) -> str:
     return written
 
 
+def duration_or_none(raw: object) -> str:
+    """A duration, or "none" for a guard that is off."""
+    return "none" if raw == "none" else duration(raw)
+
+
 def seconds(written: str) -> float:
     """The length in seconds of a duration such as "10 minutes" or "0.5 seconds".
 

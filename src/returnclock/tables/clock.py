@@ -45,7 +45,9 @@ deadlines = Table(
     Column("round", Integer, nullable=False, server_default=text("0"), comment="How often it was re-opened or moved in place."),
     Column("schedule", Document, nullable=False, comment="Zone, calendar, last day and reminders, as counted."),
     Column("stamped_at", Instant, nullable=False, comment="When the due date was given; set anew at re-opening."),
-    Column("warn_by", Instant, comment="A reminder that we owe must be out by then, or amnesty is due; moves with promised_at."),
+    Column(
+        "warn_by", Instant, comment="A reminder that we owe must be out by then, or amnesty is due; moves with promised_at."
+    ),
     Column("spared_at", Instant, comment="When amnesty moved due_at on; null if it did not, and again after a new date."),
     # The subject first: before PostgreSQL has statistics it would otherwise read all rows of a kind for each batch.
     UniqueConstraint("subject_id", "kind", "starts_at"),
@@ -163,7 +165,9 @@ holds = Table(
     "clock_holds",
     metadata,
     Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
-    Column("scope", Document, nullable=False, comment="Which deadlines: kind, table, id, where; except grows by single resumes."),
+    Column(
+        "scope", Document, nullable=False, comment="Which deadlines: kind, table, id, where; except grows by single resumes."
+    ),
     Column("starts_at", Instant, nullable=False, comment="From when time stands still; set at insert."),
     Column("ends_at", Instant, comment="Until when; null while open-ended, set when it is ended by hand."),
     Column("reason", LongText, nullable=False, comment="Why; set at insert."),
@@ -207,7 +211,9 @@ vacations = Table(
     Column("first_day", Date, nullable=False, comment="The first local day of the vacation; set at insert."),
     Column("last_day", Date, nullable=False, comment="The last local day of it; set at insert."),
     Column("announced_at", Instant, server_default=present(), comment="When it was announced; days up to then never count."),
-    Column("removed_at", Instant, comment="When it was taken back; its later days no longer count. Set by front end or command."),
+    Column(
+        "removed_at", Instant, comment="When it was taken back; its later days no longer count. Set by front end or command."
+    ),
     Column("applied_at", Instant, comment="◆ When running deadlines had been moved for it; null until then."),
 )
 Index("ix_clock_vacations_seller", vacations.c.seller_id)
@@ -226,6 +232,5 @@ archive = Table(
 Index("ix_clock_archive_subject", archive.c.kind, archive.c.subject_id)
 
 CLOCK_TABLES: dict[str, Table] = {
-    t.name: t
-    for t in (policies, deadlines, events, outbox, runs, problems, changes, archive, holds, pauses, bursts, vacations)
+    t.name: t for t in (policies, deadlines, events, outbox, runs, problems, changes, archive, holds, pauses, bursts, vacations)
 }

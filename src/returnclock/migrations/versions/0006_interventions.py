@@ -51,7 +51,9 @@ def upgrade() -> None:
             comment="Which deadlines: kind, table, id, where; except grows by single resumes.",
         ),
         sa.Column("starts_at", Instant, nullable=False, comment="From when time stands still; set at insert."),
-        sa.Column("ends_at", Instant, nullable=True, comment="Until when; null while open-ended, set when it is ended by hand."),
+        sa.Column(
+            "ends_at", Instant, nullable=True, comment="Until when; null while open-ended, set when it is ended by hand."
+        ),
         sa.Column("reason", LongText, nullable=False, comment="Why; set at insert."),
         sa.Column("actor", Key, nullable=False, comment="Who; set at insert."),
         sa.Column("created_at", Instant, nullable=False, comment="When it was ordered; set at insert."),
