@@ -120,7 +120,7 @@ def release(
     chosen = select(deadlines, policies.c.definition).join(policies, policies.c.id == deadlines.c.policy_id)
     chosen = chosen.where(among(deadlines.c.id, sorted(until)), deadlines.c.state == "held").order_by(deadlines.c.id)
     rows = connection.execute(chosen.with_for_update(of=None if _is_mariadb(connection) else [deadlines])).all()
-    history = _history(connection, [row.id for row in rows])
+    history = history_of(connection, [row.id for row in rows])
     moves, told = [], []
     for row in rows:
         begun, held = stood_still(row, history[row.id])
@@ -139,7 +139,8 @@ def _is_mariadb(connection: Connection) -> bool:
     return connection.dialect.name in ("mysql", "mariadb")
 
 
-def _history(connection: Connection, ids: Sequence[int]) -> dict[int, list[Row[Any]]]:
+def history_of(connection: Connection, ids: Sequence[int]) -> defaultdict[int, list[Row[Any]]]:
+    """The ledger of each of the deadlines, in order."""
     found: defaultdict[int, list[Row[Any]]] = defaultdict(list)
     if ids:
         for event in connection.execute(select(events).where(among(events.c.deadline_id, ids)).order_by(events.c.id)):

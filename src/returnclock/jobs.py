@@ -18,6 +18,8 @@ from returnclock.heartbeat import ping
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.localtime import later_instant
+from returnclock.ops import hold
+from returnclock.ops.targets import Desk
 from returnclock.parcels import Post
 from returnclock.purge import purge
 from returnclock.reconcile import reconcile, would_reconcile
@@ -60,7 +62,9 @@ def has_work(wiring: Wiring, task: str) -> bool:
     engine, clock = wiring.engine, wiring.clock
     swept = wiring.rulebook.tasks()
     if task in swept:
-        return sweep.has_work(engine, clock, swept[task])
+        with reading(engine) as connection:
+            holds_wait = hold.has_work(connection, clock.now(connection))
+        return holds_wait or sweep.has_work(engine, clock, swept[task])
     if task == "stamp":
         return stamp.has_work(engine)
     if task == "send-reminders":
@@ -72,6 +76,10 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
     wiring = job.wiring
     if job.dry_run:
         return sweep.would_sweep(wiring.engine, wiring.clock, kinds, limit=job.limit)
+    with reading(wiring.engine) as connection:
+        holds_wait = hold.has_work(connection, wiring.clock.now(connection))
+    if holds_wait:
+        hold.enact(Desk(wiring.engine, wiring.clock, wiring.rulebook, job.hand, "a hold that was ordered"))
     return sweep.sweep(
         wiring.engine,
         wiring.clock,

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, String, cast, literal, null, select
 
 from returnclock.kinds import DeadlineKind, Notice, Party
+from returnclock.kinds.correction import corrections
 from returnclock.rulebook import Rulebook
 from returnclock.settings import MailSettings
 from returnclock.tables.clock import deadlines, outbox, policies
@@ -73,10 +74,14 @@ def _notice(kind: DeadlineKind, row: Row[Any]) -> Notice | None:
     """The text of a queued notice, found by its moment and party: texts may have changed places since it was queued."""
     queued_as = row.key.split(".")[2]
     moment = "reminder" if queued_as == "warning" else queued_as
-    return next((one for one in kind.notices if one.moment == moment and one.to.value == row.party), None)
+    return next(
+        (one for one in (*kind.notices, *corrections(kind)) if one.moment == moment and one.to.value == row.party), None
+    )
 
 
 def _untrue(kind: DeadlineKind, row: Row[Any], known: Row[Any], newest: dict[int, int], now: datetime) -> str:
+    if row.notice == "undone":
+        return "it has taken effect again" if known.state == "fired" else ""
     if int(row.key.split(".")[1]) != known.round:
         return "the deadline was re-opened or moved since"
     if row.notice in ("reminder", "warning"):

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, select
 from returnclock import problems
 from returnclock.facts import read_archived, read_facts
 from returnclock.faults import PATIENCE, Fault, anchor_fault, faults_of_rows, order_fault, start_fault
+from returnclock.holds import release
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
@@ -85,10 +86,16 @@ class Batch:
 
     def _write(self, kind: DeadlineKind, work: _Work, kept: dict[str, list[Row[Any]]]) -> None:
         stamping = Stamping(self.connection, self.book, self.hand, self.now)
+        self._run_again(kind, [one for those in kept.values() for one in those if one.state == "held"], set(work.stopped))
         work.changed += settle(self.connection, self.hand, self.now, kind, work.stopped)
         work.changed += withdraw(self.connection, self.hand, self.now, kind, work.fired)
         work.changed += insert_deadlines(stamping, kind, work.new, kept, work.faults)
         work.changed += reopen(stamping, kind, work.again, kept, work.faults)
+
+    def _run_again(self, kind: DeadlineKind, held: Sequence[Row[Any]], stopped: set[int]) -> None:
+        """A row that stops running while it is held gets what stood still until now, in case it runs again."""
+        until = {one.id: self.now for one in held if one.id in stopped}
+        release(self.connection, self.book, self.hand, self.now, kind, until, "the row stopped running while it was held")
 
     def _count(self, kind: DeadlineKind, work: _Work, examined: int) -> None:
         counted = self.tally.of(kind.name)
