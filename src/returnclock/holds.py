@@ -80,11 +80,11 @@ def not_held(kind: DeadlineKind, binding: Sequence[Hold]) -> ColumnElement[bool]
     return not_(any_of(kind, [hold.scope for hold in binding])) if binding else true()
 
 
-def catch(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKind, hold: Hold, size: int) -> int:
+def catch(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKind, hold: Hold, size: int) -> tuple[int, int]:
     """Mark up to ``size`` running deadlines that the hold covers as held.
 
     Returns:
-        how many were looked at; fewer than ``size`` when there are no more.
+        how many were looked at, fewer than ``size`` when there are no more; and how many were marked.
     """
     chosen = select(deadlines.c.id).join(kind.subject, kind.binds()).where(is_running, hold.scope.covers(kind))
     if hold.ends_at is not None:
@@ -98,7 +98,7 @@ def catch(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKind,
         until = hold.ends_at.isoformat() if hold.ends_at else None
         detail = {"hold": hold.id, "from": hold.starts_at.isoformat(), "until": until, "reason": hold.reason, "by": hold.actor}
         ledger.record(connection, hand, now, Event.HELD, ids, detail)
-    return len(found)
+    return len(found), len(ids)
 
 
 def release(

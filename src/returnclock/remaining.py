@@ -102,20 +102,23 @@ def layered(dates: Dates, now: datetime, away: frozenset[date]) -> Reckoning:
 
 def _day_after(dates: Dates, last_day: date, unit: Unit, held: datetime, until: datetime) -> tuple[date, list[str]]:
     """The last day after a hold, and why."""
-    begun, ended = held.astimezone(dates.zone), until.astimezone(dates.zone)
-    left = sum(counts(day, unit, dates.calendar, dates.zone) for day in _days(begun.date(), last_day))
+    (held_day, held_at), (day, at) = _place(dates, held, unit), _place(dates, until, unit)
+    left = sum(counts(one, unit, dates.calendar, dates.zone) for one in _days(held_day, last_day))
     steps = [f"{_many(left, unit)} followed the day on which it was held, and as many follow the day on which it runs again."]
-    if _time_of_day(dates, ended, unit) > _time_of_day(dates, begun, unit):
+    if at > held_at:
         left += 1
         steps.append("It runs again later in the day than it was held: one more, so that no part of a day is lost.")
-    count, seasons = _with_seasons(dates, unit, ended.date(), left)
-    steps += seasons
-    steps += count_days(ended.date(), Period(count, unit), dates.calendar, dates.zone, peaks=False).steps
-    return count_days(ended.date(), Period(count, unit), dates.calendar, dates.zone, peaks=False).last_day, steps
+    wanted, seasons = _with_seasons(dates, unit, day, left)
+    count = count_days(day, Period(wanted, unit), dates.calendar, dates.zone, peaks=False)
+    return count.last_day, [*steps, *seasons, *count.steps]
 
 
-def _time_of_day(dates: Dates, local: datetime, unit: Unit) -> time:
-    return local.time() if counts(local.date(), unit, dates.calendar, dates.zone) else _OVER
+def _place(dates: Dates, moment: datetime, unit: Unit) -> tuple[date, time]:
+    """The local day and its time of day; midnight is the end of the day before, and a day that is not counted is over."""
+    local = moment.astimezone(dates.zone)
+    if local.time() == time.min:
+        return local.date() - _ONE_DAY, _OVER
+    return local.date(), local.time() if counts(local.date(), unit, dates.calendar, dates.zone) else _OVER
 
 
 def _with_seasons(dates: Dates, unit: Unit, start: date, wanted: int) -> tuple[int, list[str]]:

@@ -145,7 +145,7 @@ def enact(desk: Desk) -> dict[str, int]:
     for one in pending:
         if one.closed_at is None and (one.is_over(now) or one.caught_at is None or now - one.caught_at >= LOOKED_AGAIN):
             for kind in desk.book.active():
-                done["held"] += until_short(partial(_catch, desk, now, kind, one), limit=None, size=BATCH)
+                until_short(partial(_catch, desk, now, kind, one, done), limit=None, size=BATCH)
             # Only once all are marked: until then the hold itself keeps every sweep away.
             _mark(desk, one, caught_at=now, **({"closed_at": now} if one.is_over(now) else {}))
     ended = [one for one in pending if one.is_over(now)]
@@ -157,9 +157,11 @@ def enact(desk: Desk) -> dict[str, int]:
     return done
 
 
-def _catch(desk: Desk, now: datetime, kind: DeadlineKind, one: Hold, size: int) -> int:
+def _catch(desk: Desk, now: datetime, kind: DeadlineKind, one: Hold, done: dict[str, int], size: int) -> int:
     with writing(desk.engine) as connection:
-        return room.catch(connection, desk.hand, now, kind, one, size)
+        looked_at, marked = room.catch(connection, desk.hand, now, kind, one, size)
+    done["held"] += marked
+    return looked_at
 
 
 def _release_all(desk: Desk, now: datetime, kind: DeadlineKind, ended: Sequence[Hold]) -> int:
