@@ -101,7 +101,9 @@ def _story(connection: Connection, kind: DeadlineKind, row: Row[Any], facts: Any
     definition = told.pop("definition")
     policy = Policy.from_definition(definition)
     rule = f"{policy.period} for {kind.title}, ends at the {policy.ends.replace('_', ' ')}, on the {row.party}'s clock"
-    return Story(told, rule, definition, _steps(happened), tuple(happened), notices, _next(kind, row, facts, notices, now))
+    return Story(
+        told, rule, definition, _steps(happened), tuple(happened), notices, _next(kind, row, facts, notices, happened, now)
+    )
 
 
 def _steps(happened: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -114,11 +116,26 @@ def _steps(happened: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(steps)
 
 
-def _next(kind: DeadlineKind, row: Row[Any], facts: Any, notices: Sequence[dict[str, Any]], now: datetime) -> str:
+def _why_held(happened: Sequence[dict[str, Any]]) -> str:
+    by_whom = [event["detail"] for event in happened if event["event"] == Event.HELD]
+    if not by_whom:
+        return ""
+    until = f", until {by_whom[-1]['until']}" if by_whom[-1].get("until") else ""
+    return f" (hold {by_whom[-1]['hold']} by {by_whom[-1]['by']}: {by_whom[-1]['reason']}{until})"
+
+
+def _next(
+    kind: DeadlineKind,
+    row: Row[Any],
+    facts: Any,
+    notices: Sequence[dict[str, Any]],
+    happened: Sequence[dict[str, Any]],
+    now: datetime,
+) -> str:
     waiting = sum(1 for notice in notices if notice["state"] in ("queued", "sending"))
     mail = f" {waiting} notice(s) wait to be delivered." if waiting else ""
     if row.state == "held":
-        return "It is held; nothing happens until it is resumed." + mail
+        return f"It is held{_why_held(happened)}; nothing happens until it is resumed, and what was left is kept." + mail
     if row.state != "running":
         return ("Nothing more comes of this deadline." if not waiting else "") + mail
     if facts is None or not facts.runs or facts.starts_at != row.starts_at:

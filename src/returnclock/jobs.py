@@ -13,7 +13,7 @@ from functools import partial
 from returnclock import deliver, health, remind, stamp, sweep
 from returnclock.calendars import zone
 from returnclock.database import reading
-from returnclock.errors import DeadlinesLate, UnknownTask
+from returnclock.errors import DeadlinesLate, StillPaused, UnknownTask
 from returnclock.heartbeat import ping
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
@@ -144,21 +144,28 @@ def _audit(job: Job) -> Tally:
     tally = Tally()
     with reading(wiring.engine) as connection:
         now = wiring.clock.now(connection)
-        late = health.overdue(connection, wiring.rulebook, now)
+        resting = health.standing_pauses(connection, wiring.rulebook, now)
+        rest = health.at_rest(resting, wiring.rulebook)
+        late = [found for found in health.overdue(connection, wiring.rulebook, now) if found["kind"] not in rest]
         tally.problems = health.open_problems(connection)
     for found in late:
         counted = tally.of(found["kind"])
         counted.examined, counted.max_lateness_s = found["count"], found["oldest_s"]
         tally.backlog += found["count"]
     too_late = tally.max_lateness_s > seconds(wiring.settings.late_limit)
+    paused = [pause for pause in resting if pause["too_long"]]
     if not job.dry_run:
-        ping(wiring.settings.heartbeat_url, failed=too_late)
+        ping(wiring.settings.heartbeat_url, failed=too_late or bool(paused))
     if too_late:
         worst = max(late, key=lambda found: float(found["oldest_s"]))
         raise DeadlinesLate(
             count=tally.backlog, kind=worst["kind"], late=timedelta(seconds=round(worst["oldest_s"])),
             limit=wiring.settings.late_limit,
         )  # fmt: skip
+    if paused:
+        since = f"{paused[0]['paused_at']:%Y-%m-%d %H:%M} UTC"
+        names = {name: paused[0][name] for name in ("name", "actor", "reason")}
+        raise StillPaused(**names, since=since, limit=wiring.settings.ops.pause_alarm_after)
     return tally
 
 
