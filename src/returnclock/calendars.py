@@ -23,6 +23,7 @@ __all__ = ["Calendar", "CalendarBook", "Peak", "did_you_mean", "zone"]
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 CLOSURE = "closure of the shop"
+VACATION = "vacation of the seller"
 
 # Names that zoneinfo opens but that mean another zone on another machine, or none at all.
 _NOT_ZONES = frozenset({"localtime", "posixrules", "Factory"})
@@ -36,10 +37,17 @@ class Calendar:
     Made by CalendarBook, which checks what it is given.
     """
 
-    def __init__(self, country: str, subdivision: str | None, closures: frozenset[date], peaks: tuple[Peak, ...]) -> None:
+    def __init__(
+        self,
+        country: str,
+        subdivision: str | None,
+        closures: frozenset[date],
+        peaks: tuple[Peak, ...],
+        away: frozenset[date] = frozenset(),
+    ) -> None:
         self._entity = _entity(country)
         self._country, self._subdivision = country, subdivision
-        self._closures, self._peaks = closures, peaks
+        self._closures, self._peaks, self._away = closures, peaks, away
         self._years: dict[int, Mapping[date, str]] = {}
 
     @property
@@ -56,6 +64,15 @@ class Calendar:
     def subdivision(self) -> str | None:
         """The second part of the ISO 3166-2 code, or None for the whole country."""
         return self._subdivision
+
+    @property
+    def away(self) -> frozenset[date]:
+        """The days of a seller's vacation, which no policy in days counts; empty but for a layered calendar."""
+        return self._away
+
+    def layered(self, away: frozenset[date]) -> Calendar:
+        """This calendar under a seller's vacation. The same one for the same days, so that counts over it are remembered."""
+        return _layered(self, away) if away else self
 
     @property
     def valid_until(self) -> date:
@@ -107,7 +124,14 @@ class Calendar:
                 reasons[day] = WEEKDAYS[day.weekday()] if known.is_weekend(day) else known[day]
             elif day in self._closures:
                 reasons[day] = CLOSURE
+            elif day in self._away:
+                reasons[day] = VACATION
         return reasons
+
+
+@lru_cache(maxsize=1024)
+def _layered(below: Calendar, away: frozenset[date]) -> Calendar:
+    return Calendar(below._country, below._subdivision, below._closures, below._peaks, below._away | away)
 
 
 class CalendarBook:

@@ -8,7 +8,7 @@ half a second in front of a million deadlines. Imports kinds and tables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from returnclock.tables.clock import deadlines, is_running
 from returnclock.tables.types import among, beyond
 
 Moment = ColumnElement[datetime]  # deadlines.c.due_at or deadlines.c.remind_at
+Condition = ColumnElement[bool]
 
 COUNTED = 10_000  # deadlines of a kind; to count on through a million costs as much as twenty batches, after every run
 _LOOKED_AT = 1000  # deadlines of a kind that a tick looks at to see whether there is work
@@ -38,9 +39,16 @@ class Place:
 
 
 def claim(
-    connection: Connection, kind: DeadlineKind, moment: Moment, now: datetime, size: int, place: Place, *columns: Any
+    connection: Connection,
+    kind: DeadlineKind,
+    moment: Moment,
+    now: datetime,
+    size: int,
+    place: Place,
+    allowed: Condition,
+    *columns: Any,
 ) -> tuple[int, Sequence[Row[Any]]]:
-    """Lock the next deadlines whose moment has come, and the subjects of those that are still true.
+    """Lock the next deadlines whose moment has come, and the subjects of those that are still true and ``allowed``.
 
     What a front end or another worker holds is passed over, and left for the next tick.
 
@@ -54,7 +62,7 @@ def claim(
         return 0, ()
     of = None if connection.dialect.name in ("mysql", "mariadb") else [kind.subject]
     true = still_due(kind, moment, now, [row.id for row in found], *columns)
-    return len(found), connection.execute(true.with_for_update(skip_locked=True, of=of)).all()
+    return len(found), connection.execute(true.where(allowed).with_for_update(skip_locked=True, of=of)).all()
 
 
 def still_due(kind: DeadlineKind, moment: Moment, now: datetime, ids: Sequence[int], *columns: Any) -> Select[Any]:
@@ -62,7 +70,13 @@ def still_due(kind: DeadlineKind, moment: Moment, now: datetime, ids: Sequence[i
     return all_due(kind, moment, now, *columns).where(among(deadlines.c.id, ids))
 
 
-def is_any_due(connection: Connection, kinds: Sequence[DeadlineKind], moment: Moment, now: datetime) -> bool:
+def is_any_due(
+    connection: Connection,
+    kinds: Sequence[DeadlineKind],
+    moment: Moment,
+    now: datetime,
+    allowed: Callable[[DeadlineKind], Condition],
+) -> bool:
     """Whether there may be anything to claim: also where none of the first is true and more stand behind them."""
     names = [kind.name for kind in kinds]
     some = select(deadlines.c.id).where(deadlines.c.kind.in_(names), is_running, moment <= now).limit(1)
@@ -70,10 +84,9 @@ def is_any_due(connection: Connection, kinds: Sequence[DeadlineKind], moment: Mo
     if connection.execute(some).first() is None:
         return False
     for kind in kinds:
-        first = _first(kind, moment, now, _LOOKED_AT, None).subquery()
-        counting = select(func.count(first.c.id), func.count(kind.subject_key))
-        looked_at, true = connection.execute(counting.outerjoin_from(first, kind.subject, kind.still_true(first))).one()
-        if true or looked_at == _LOOKED_AT:
+        first = connection.execute(_first(kind, moment, now, _LOOKED_AT, None)).all()
+        true = still_due(kind, moment, now, [row.id for row in first]).where(allowed(kind)).limit(1)
+        if len(first) == _LOOKED_AT or (first and connection.execute(true).first()):
             return True
     return False
 
@@ -91,12 +104,13 @@ def count_due(connection: Connection, kind: DeadlineKind, moment: Moment, now: d
 
 def all_due(kind: DeadlineKind, moment: Moment, now: datetime, *columns: Any) -> Select[Any]:
     """All whose moment has come and that are still true, in the order of their moment; it may take its time."""
-    return (
-        select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at, *columns)
-        .join(kind.subject, kind.still_true())
-        .where(deadlines.c.kind == kind.name, is_running, moment <= now)
-        .order_by(moment, deadlines.c.id)
-    )
+    return all_true(kind, *columns).where(moment <= now).order_by(moment, deadlines.c.id)
+
+
+def all_true(kind: DeadlineKind, *columns: Any) -> Select[Any]:
+    """All running deadlines of the kind that are still true, due or not."""
+    chosen = select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at, *columns).select_from(deadlines)
+    return chosen.join(kind.subject, kind.still_true()).where(deadlines.c.kind == kind.name, is_running)
 
 
 def _first(kind: DeadlineKind, moment: Moment, now: datetime, size: int, after: tuple[datetime, int] | None) -> Select[Any]:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
 
-from returnclock.calendars import WEEKDAYS, Calendar, Peak
+from returnclock.calendars import VACATION, WEEKDAYS, Calendar, Peak
 from returnclock.errors import BadPolicy
 from returnclock.localtime import days_left_out, existing_day, say_day, say_day_of_year, say_days
 from returnclock.period import Period, Unit
@@ -45,10 +45,17 @@ def count_days(start: date, period: Period, calendar: Calendar, zone: ZoneInfo, 
     if period.unit is Unit.BUSINESS_DAY:
         return _business_days(start, period, calendar, zone, peaks)
     if period.unit is Unit.MONTH:
-        return _months(start, period, zone)
+        return _past_vacation(start, _months(start, period, zone), calendar, zone)
     days = timedelta(days=period.count * (7 if period.unit is Unit.WEEK else 1))
     last_day, left_out = _past_days_left_out(start, start + days, zone)
-    return DayCount(last_day, (*left_out, f"{period} after {say_day(start)} is {say_day(last_day)}."))
+    counted = DayCount(last_day, (*left_out, f"{period} after {say_day(start)} is {say_day(last_day)}."))
+    return _past_vacation(start, counted, calendar, zone)
+
+
+def counts(day: date, unit: Unit, calendar: Calendar, zone: ZoneInfo) -> bool:
+    """Whether a local day is one of those that a period in business days, or in days, counts."""
+    there = existing_day(day, zone) and day not in calendar.away
+    return there and (unit is not Unit.BUSINESS_DAY or calendar.is_business_day(day))
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -88,6 +95,23 @@ def _past_days_left_out(start: date, last_day: date, zone: ZoneInfo) -> tuple[da
             last_day += _ONE_DAY
             steps.append(_skipped(day, day, _never_existed(zone)))
     return last_day, steps
+
+
+def _past_vacation(start: date, counted: DayCount, calendar: Calendar, zone: ZoneInfo) -> DayCount:
+    """Move a last day on by one for each day of the count on which the seller was away."""
+    if not calendar.away:
+        return counted
+    last_day, away, day = counted.last_day, [], start
+    while day < last_day:
+        day += _ONE_DAY
+        if day in calendar.away or (day > counted.last_day and not existing_day(day, zone)):
+            last_day += _ONE_DAY
+            away.append(day)
+    if not away:
+        return counted
+    runs = groupby(away, key=lambda skipped: skipped.toordinal() - away.index(skipped))
+    told = [_skipped(days[0], days[-1], VACATION) for days in (list(run) for _, run in runs)]
+    return DayCount(last_day, (*counted.steps, *told, f"That makes {say_day(last_day)} the last day."))
 
 
 def _months(start: date, period: Period, zone: ZoneInfo) -> DayCount:

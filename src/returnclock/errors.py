@@ -11,7 +11,7 @@ do. Rooms raise these; only the command and the tasks turn them into an exit cod
     ├── NotFound             3
     ├── Refused              4
     ├── SchemaBehind         1  ├── SchemaAhead  1  ├── DatabaseUnreachable  1
-    ├── CountsDisagree       1  ├── DeadlinesLate  1
+    ├── CountsDisagree       1  ├── DeadlinesLate  1  ├── StillPaused  1
     └── MailError            1
         ├── MailServerDown      the server, not the notice: nothing is charged to the notice
         ├── NoticeDeferred      4xx for this notice: tried again later
@@ -147,6 +147,11 @@ class CountsDisagree(ReturnclockError):
 class DeadlinesLate(ReturnclockError):
     """{count} deadline(s) are due and not enforced; the latest, of {kind}, is late by {late} (the limit is {limit}).
     Look whether workers and beat run: "returnclock status", then "returnclock run stamp" and the sweep by hand."""
+
+
+class StillPaused(ReturnclockError):
+    """{name} rests since {since}, by {actor}: {reason} (the limit is {limit}). Nothing is lost meanwhile, but it is late.
+    End it with "returnclock unpause {name}" and a reason."""
 
 
 class MailError(ReturnclockError):

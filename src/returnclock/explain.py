@@ -22,6 +22,9 @@ from returnclock.policy import Policy
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, events, outbox, policies, problems
 from returnclock.tables.types import keys_of
+from returnclock.telemetry import Event
+
+_MOVED = (Event.RESUMED, Event.EXTENDED, Event.POSTPONED, Event.SPARED)
 
 
 @dataclass(frozen=True)
@@ -92,22 +95,47 @@ def _kept(connection: Connection, kind: DeadlineKind, subject_id: str) -> Sequen
 def _story(connection: Connection, kind: DeadlineKind, row: Row[Any], facts: Any, now: datetime) -> Story:
     about = select(events).where(events.c.deadline_id == row.id).order_by(events.c.id)
     happened = [dict(event._mapping) for event in connection.execute(about)]
-    counted = [event["detail"] for event in happened if event["detail"] and "steps" in event["detail"]]
     mailed = connection.execute(select(outbox).where(outbox.c.deadline_id == row.id).order_by(outbox.c.id))
     notices = tuple(dict(notice._mapping) for notice in mailed)
     told = dict(row._mapping)
     definition = told.pop("definition")
     policy = Policy.from_definition(definition)
     rule = f"{policy.period} for {kind.title}, ends at the {policy.ends.replace('_', ' ')}, on the {row.party}'s clock"
-    steps = tuple(counted[-1]["steps"]) if counted else ()
-    return Story(told, rule, definition, steps, tuple(happened), notices, _next(kind, row, facts, notices, now))
+    return Story(
+        told, rule, definition, _steps(happened), tuple(happened), notices, _next(kind, row, facts, notices, happened, now)
+    )
 
 
-def _next(kind: DeadlineKind, row: Row[Any], facts: Any, notices: Sequence[dict[str, Any]], now: datetime) -> str:
+def _steps(happened: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Every step to the date, from when it was last counted; what moved it since goes on from there."""
+    steps: list[str] = []
+    for event in happened:
+        detail = event["detail"] or {}
+        if "steps" in detail:
+            steps = [*steps, *detail["steps"]] if event["event"] in _MOVED else list(detail["steps"])
+    return tuple(steps)
+
+
+def _why_held(happened: Sequence[dict[str, Any]]) -> str:
+    by_whom = [event["detail"] for event in happened if event["event"] == Event.HELD]
+    if not by_whom:
+        return ""
+    until = f", until {by_whom[-1]['until']}" if by_whom[-1].get("until") else ""
+    return f" (hold {by_whom[-1]['hold']} by {by_whom[-1]['by']}: {by_whom[-1]['reason']}{until})"
+
+
+def _next(
+    kind: DeadlineKind,
+    row: Row[Any],
+    facts: Any,
+    notices: Sequence[dict[str, Any]],
+    happened: Sequence[dict[str, Any]],
+    now: datetime,
+) -> str:
     waiting = sum(1 for notice in notices if notice["state"] in ("queued", "sending"))
     mail = f" {waiting} notice(s) wait to be delivered." if waiting else ""
     if row.state == "held":
-        return "It is held; nothing happens until it is resumed." + mail
+        return f"It is held{_why_held(happened)}; nothing happens until it is resumed, and what was left is kept." + mail
     if row.state != "running":
         return ("Nothing more comes of this deadline." if not waiting else "") + mail
     if facts is None or not facts.runs or facts.starts_at != row.starts_at:

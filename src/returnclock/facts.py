@@ -6,9 +6,9 @@ Imports rulebook, policy, calendars, kinds and tables.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,12 +27,16 @@ from returnclock.tables.types import Instant, among, as_text, read_instant
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A due date with all that made it: the policy, the names of zone and calendar, and the reckoning."""
+    """A due date with all that made it: the policy, the names of zone and calendar, and the reckoning.
+
+    anew: counted from the present instead of from the row's start.
+    """
 
     policy: Policy
     zone: str
     calendar: str
     reckoning: Reckoning
+    anew: bool = False
 
     def schedule(self) -> dict[str, Any]:
         """What ``clock_deadlines.schedule`` keeps: zone, calendar, last local day and every reminder (ISO 8601)."""
@@ -116,6 +120,13 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
         country, subdivision = getattr(facts, f"{of_party}_country"), getattr(facts, f"{of_party}_subdivision")
     calendar = calendar_or_default(book, country, subdivision)
     return Counted(policy, local.key, calendar.name, due_at(starts, policy, calendar, local))
+
+
+def kept_calendar(book: Rulebook, schedule: Mapping[str, Any]) -> Calendar:
+    """The calendar by which a deadline was counted, as ``schedule`` names it, with the vacation that it was counted under."""
+    country, _, subdivision = str(schedule["calendar"]).partition("-")
+    away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ()))
+    return calendar_or_default(book, country, subdivision or None).layered(away)
 
 
 def zone_or(name: str | None, fallback: str) -> ZoneInfo:

@@ -31,8 +31,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 # Before there were marketplaces: what an unset date turns into in most languages (1970, 1900, year 1).
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LONGEST_NAME = 200
-# How long after the estimated delivery a missing date is worth a person's look.
-PATIENCE = timedelta(days=14)
+# The faults that keep a clock from starting.
+NO_START = ("overdue_start", "missing_date", "unreadable_date", "future_date", "ancient_date")
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ def anchor_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:
     return None
 
 
-def start_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:
+def start_fault(kind: DeadlineKind, row: Any, expected_before: datetime) -> Fault | None:
     """That a row's clock should long have started and cannot, because the date that starts it was never written."""
     expected = row.start_expected_at
-    if expected is None or isinstance(expected, Unreadable) or not EARLIEST <= expected < now - PATIENCE:
+    if expected is None or isinstance(expected, Unreadable) or not EARLIEST <= expected < expected_before:
         return None
     columns = " or ".join(f"{kind.subject.name}.{column.name}" for column in kind.anchors)
     said = (

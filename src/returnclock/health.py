@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from returnclock import claims, histogram
+from returnclock import claims, guards, histogram, holds, pauses
+from returnclock.faults import NO_START
 from returnclock.lateness import Histogram
 from returnclock.rulebook import Rulebook
-from returnclock.tables.clock import changes, deadlines, outbox, problems, runs
+from returnclock.tables.clock import changes, deadlines, is_running, outbox, problems, runs
 
 
 def overdue(connection: Connection, book: Rulebook, now: datetime, by: timedelta = timedelta()) -> list[dict[str, Any]]:
@@ -49,6 +50,64 @@ def notices_by_state(connection: Connection) -> dict[str, int]:
     """How many notices are in each state of the outbox."""
     chosen = select(outbox.c.state, func.count().label("number")).group_by(outbox.c.state)
     return {row.state: row.number for row in connection.execute(chosen)}
+
+
+def standing_holds(connection: Connection, now: datetime) -> list[dict[str, Any]]:
+    """The holds in force: which, of what, since and until when, by whom and why."""
+    return [
+        {
+            "id": one.id,
+            "scope": str(one.scope),
+            "since": one.starts_at,
+            "until": one.ends_at,
+            "by": one.actor,
+            "reason": one.reason,
+        }
+        for one in holds.standing(connection, now)
+    ]
+
+
+def standing_pauses(connection: Connection, book: Rulebook, now: datetime) -> list[dict[str, Any]]:
+    """The tasks and kinds that rest, for how many seconds, and whether that is longer than it may be."""
+    names = ("what", "name", "paused_at", "until", "actor", "reason")
+    found = []
+    for pause in pauses.standing(connection, now):
+        rested = now - pause["paused_at"]
+        more = {"for_s": rested.total_seconds(), "too_long": rested > book.guards.pause_alarm_after}
+        found.append({name: pause[name] for name in names} | more)
+    return found
+
+
+def at_rest(resting: list[dict[str, Any]], book: Rulebook) -> set[str]:
+    """The kinds whose deadlines nobody enforces because they, or their sweep, are paused and may be so for now."""
+    allowed = {(pause["what"], pause["name"]) for pause in resting if not pause["too_long"]}
+    return {kind.name for kind in book.kinds if ("kind", kind.name) in allowed or ("task", kind.task) in allowed}
+
+
+def unwarned(connection: Connection, book: Rulebook, now: datetime) -> dict[str, int]:
+    """Of each kind, how many running deadlines owe a warning that should be out by now and is not: amnesty is near."""
+    found = {}
+    for kind in book.active():
+        chosen = select(func.count()).select_from(deadlines).join(kind.subject, kind.still_true())
+        chosen = chosen.where(deadlines.c.kind == kind.name, is_running, deadlines.c.warn_by <= now, guards.unwarned())
+        number = int(connection.execute(chosen).scalar_one())
+        if number:
+            found[kind.name] = number
+    return found
+
+
+def spared(connection: Connection) -> dict[str, int]:
+    """Of each kind, how many deadlines run beyond their date because amnesty was granted: their party is warned first."""
+    chosen = select(deadlines.c.kind, func.count().label("number"))
+    chosen = chosen.where(is_running, deadlines.c.spared_at.is_not(None)).group_by(deadlines.c.kind)
+    return {row.kind: row.number for row in connection.execute(chosen)}
+
+
+def cannot_start(connection: Connection) -> dict[str, int]:
+    """Of each kind, how many rows' clocks cannot start: a date is missing, long overdue, or none that can be worked with."""
+    chosen = select(problems.c.kind, func.count().label("number"))
+    chosen = chosen.where(problems.c.resolved_at.is_(None), problems.c.code.in_(NO_START)).group_by(problems.c.kind)
+    return {row.kind: row.number for row in connection.execute(chosen)}
 
 
 def last_runs(connection: Connection) -> dict[str, dict[str, Any]]:

@@ -13,11 +13,13 @@ from functools import partial
 from returnclock import deliver, health, remind, stamp, sweep
 from returnclock.calendars import zone
 from returnclock.database import reading
-from returnclock.errors import DeadlinesLate, UnknownTask
+from returnclock.errors import DeadlinesLate, StillPaused, UnknownTask
 from returnclock.heartbeat import ping
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.localtime import later_instant
+from returnclock.ops import hold
+from returnclock.ops.targets import Desk
 from returnclock.parcels import Post
 from returnclock.purge import purge
 from returnclock.reconcile import reconcile, would_reconcile
@@ -64,7 +66,9 @@ def has_work(wiring: Wiring, task: str) -> bool:
     engine, clock = wiring.engine, wiring.clock
     swept = wiring.rulebook.tasks()
     if task in swept:
-        return sweep.has_work(engine, clock, swept[task])
+        with reading(engine) as connection:
+            holds_wait = hold.has_work(connection, clock.now(connection))
+        return holds_wait or sweep.has_work(engine, clock, swept[task])
     if task == "stamp":
         return stamp.has_work(engine)
     if task == "send-reminders":
@@ -76,6 +80,10 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
     wiring = job.wiring
     if job.dry_run:
         return sweep.would_sweep(wiring.engine, wiring.clock, kinds, limit=job.limit)
+    with reading(wiring.engine) as connection:
+        holds_wait = hold.has_work(connection, wiring.clock.now(connection))
+    if holds_wait:
+        hold.enact(Desk(wiring.engine, wiring.clock, wiring.rulebook, job.hand, "a hold that was ordered"))
     return sweep.sweep(
         wiring.engine,
         wiring.clock,
@@ -85,6 +93,7 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
         batch_size=wiring.settings.batch_size,
         digest_at=partial(next_digest, wiring),
         seconds=job.seconds,
+        guards=wiring.rulebook.guards,
     )
 
 
@@ -162,21 +171,28 @@ def _audit(job: Job) -> Tally:
     tally = Tally()
     with reading(wiring.engine) as connection:
         now = wiring.clock.now(connection)
-        late = health.overdue(connection, wiring.rulebook, now)
+        resting = health.standing_pauses(connection, wiring.rulebook, now)
+        rest = health.at_rest(resting, wiring.rulebook)
+        late = [found for found in health.overdue(connection, wiring.rulebook, now) if found["kind"] not in rest]
         tally.problems = health.open_problems(connection)
     for found in late:
         counted = tally.of(found["kind"])
         counted.examined, counted.max_lateness_s = found["count"], found["oldest_s"]
         tally.backlog += found["count"]
     too_late = tally.max_lateness_s > seconds(wiring.settings.late_limit)
+    paused = [pause for pause in resting if pause["too_long"]]
     if not job.dry_run:
-        ping(wiring.settings.heartbeat_url, failed=too_late)
+        ping(wiring.settings.heartbeat_url, failed=too_late or bool(paused))
     if too_late:
         worst = max(late, key=lambda found: float(found["oldest_s"]))
         raise DeadlinesLate(
             count=tally.backlog, kind=worst["kind"], late=timedelta(seconds=round(worst["oldest_s"])),
             limit=wiring.settings.late_limit,
         )  # fmt: skip
+    if paused:
+        since = f"{paused[0]['paused_at']:%Y-%m-%d %H:%M} UTC"
+        names = {name: paused[0][name] for name in ("name", "actor", "reason")}
+        raise StillPaused(**names, since=since, limit=wiring.settings.ops.pause_alarm_after)
     return tally
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, String, cast, literal, null, select
 
 from returnclock.kinds import DeadlineKind, Notice, Party
+from returnclock.kinds.correction import corrections
 from returnclock.rulebook import Rulebook
 from returnclock.settings import MailSettings
 from returnclock.tables.clock import deadlines, outbox, policies
@@ -63,22 +64,30 @@ def _judge(
     notice = _notice(kind, row)
     if notice is None:
         return Untrue(row, "this version of returnclock has no such notice")
-    return Ready(row, notice, _facts(kind, notice, known, mail, now))
+    facts = _facts(kind, notice, known, mail, now)
+    if row.notice == "warning":  # the communicated date has passed: what is told is when it takes effect
+        facts |= {"promised_at": facts["due_at"], "ends": "same_time"}
+    return Ready(row, notice, facts)
 
 
 def _notice(kind: DeadlineKind, row: Row[Any]) -> Notice | None:
     """The text of a queued notice, found by its moment and party: texts may have changed places since it was queued."""
-    moment = row.key.split(".")[2]
-    return next((one for one in kind.notices if one.moment == moment and one.to.value == row.party), None)
+    queued_as = row.key.split(".")[2]
+    moment = "reminder" if queued_as == "warning" else queued_as
+    return next(
+        (one for one in (*kind.notices, *corrections(kind)) if one.moment == moment and one.to.value == row.party), None
+    )
 
 
 def _untrue(kind: DeadlineKind, row: Row[Any], known: Row[Any], newest: dict[int, int], now: datetime) -> str:
+    if row.notice == "undone":
+        return "it has taken effect again" if known.state == "fired" else ""
     if int(row.key.split(".")[1]) != known.round:
-        return "the deadline was re-opened since"
-    if row.notice == "reminder":
+        return "the deadline was re-opened or moved since"
+    if row.notice in ("reminder", "warning"):
         if known.state != "running" or not known.still_true:
             return "the deadline no longer runs"
-        if now >= known.promised_at:
+        if now >= (known.due_at if row.notice == "warning" else known.promised_at):
             return "the communicated date has passed"
         if newest.get(row.deadline_id, row.id) > row.id:
             return "a later reminder is on its way"

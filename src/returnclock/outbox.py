@@ -5,11 +5,13 @@ A notice is one row, unique by its key (deadline, round, notice, ordinal, party)
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, Select, literal, literal_column, or_, select, union_all, update
+from sqlalchemy import Connection, Integer, Row, Select, func, literal, literal_column, or_, select, union_all, update
 from sqlalchemy.sql.expression import ColumnElement
 
 from returnclock import ledger
@@ -31,27 +33,32 @@ def queue(
     *,
     ordinal: int = 0,
     not_before: datetime | None = None,
+    moment: str | None = None,
 ) -> int:
     """Queue each of the notices for each of the deadlines, in one statement.
 
-    ordinal: which of several reminders; part of the key. not_before: when a digest is due.
+    ordinal: which of several reminders; part of the key. not_before: when a digest is due. moment: what the notices are
+    queued as, where that is not their own moment: "warning" for a reminder that tells the effective date.
 
     Returns:
         how many notices are new.
     """
     if not notices:
         return 0
-    chosen = [_row(kind, notice, now, ordinal, not_before).where(among(deadlines.c.id, deadline_ids)) for notice in notices]
+    chosen = [
+        _row(notice, moment or notice.moment, now, ordinal, not_before).where(among(deadlines.c.id, deadline_ids))
+        for notice in notices
+    ]
     names = ["key", "kind", "deadline_id", "notice", "party", "state", "attempts", "queued_at", "next_attempt_at"]
     inserting = insert_new(connection, outbox, (outbox.c.key,)).from_select(names, union_all(*chosen))
     return connection.execute(inserting.execution_options(preserve_rowcount=True)).rowcount
 
 
-def _row(kind: DeadlineKind, notice: Notice, now: datetime, ordinal: int, not_before: datetime | None) -> Select[Any]:
+def _row(notice: Notice, moment: str, now: datetime, ordinal: int, not_before: datetime | None) -> Select[Any]:
     """A notice's row for a deadline; its key names deadline, round, moment, ordinal and party."""
-    name = "digest" if notice.digest else notice.moment
+    name = "digest" if notice.digest else moment
     due = not_before if notice.digest and not_before else now
-    key = as_text(deadlines.c.id) + "." + as_text(deadlines.c.round) + f".{notice.moment}.{ordinal}.{notice.to.value}"
+    key = as_text(deadlines.c.id) + "." + as_text(deadlines.c.round) + f".{moment}.{ordinal}.{notice.to.value}"
     return select(
         key.label("key"),
         deadlines.c.kind,
@@ -122,24 +129,66 @@ def release(connection: Connection, worker: str, ids: Sequence[int], not_before:
         )
 
 
-def requeue(connection: Connection, hand: ledger.Hand, now: datetime, ids: Sequence[int] | None) -> list[int]:
+def error_groups(connection: Connection) -> list[dict[str, Any]]:
+    """The errors of dead notices, the most frequent first; what differs from notice to notice (addresses, numbers) is left out.
+
+    Returns:
+        of each group its code, how many notices it has, its error, and the newest of its notices.
+    """
+    chosen = select(outbox.c.error, func.count().label("number"), func.max(outbox.c.id).label("newest"))
+    found: dict[str, dict[str, Any]] = {}
+    for row in connection.execute(chosen.where(outbox.c.state == "dead").group_by(outbox.c.error)):
+        error = alike(row.error or "")
+        group = found.setdefault(error, {"group": _code(error), "count": 0, "error": error, "newest": 0})
+        group["count"] += row.number
+        group["newest"] = max(group["newest"], row.newest)
+    return sorted(found.values(), key=lambda group: (-group["count"], group["group"]))
+
+
+def alike(error: str) -> str:
+    """An error without what differs from notice to notice."""
+    return re.sub(r"\d+", "N", re.sub(r"\S+@\S+", "<address>", error)).strip()
+
+
+def _code(error: str) -> str:
+    return hashlib.sha256(error.encode()).hexdigest()[:6]
+
+
+def requeue(
+    connection: Connection,
+    hand: ledger.Hand,
+    now: datetime,
+    ids: Sequence[int] | None,
+    reason: str = "",
+    *,
+    kind: str | None = None,
+    group: str | None = None,
+    dry_run: bool = False,
+) -> list[int]:
     """Queue dead or suppressed notices again, or all dead ones where ``ids`` is None; each is judged anew when it is sent.
+
+    kind, group: only dead notices of this kind of deadline, or of this group of errors.
 
     Returns:
         the ids of those that were queued.
     """
-    chosen = select(outbox.c.id, outbox.c.deadline_id)
+    chosen = select(outbox.c.id, outbox.c.deadline_id, outbox.c.error)
     if ids is None:
         chosen = chosen.where(outbox.c.state == "dead")
     else:
         chosen = chosen.where(among(outbox.c.id, ids), outbox.c.state.in_(("dead", "suppressed")))
+    if kind is not None:
+        chosen = chosen.where(outbox.c.kind == kind)
     rows = connection.execute(chosen.order_by(outbox.c.id).with_for_update()).all()
+    if group is not None:
+        rows = [row for row in rows if _code(alike(row.error or "")) == group]
     done = [row.id for row in rows]
-    if done:
+    if done and not dry_run:
         connection.execute(
             update(outbox)
             .where(among(outbox.c.id, done), outbox.c.state.in_(("dead", "suppressed")))
             .values(state="queued", attempts=0, queued_at=now, next_attempt_at=now, error=None)
         )
-        ledger.record(connection, hand, now, Event.NOTICE_REQUEUED, sorted({row.deadline_id for row in rows}))
+        concerned = sorted({row.deadline_id for row in rows})
+        ledger.record(connection, hand, now, Event.NOTICE_REQUEUED, concerned, {"reason": reason} if reason else None)
     return done

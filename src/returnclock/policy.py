@@ -132,6 +132,16 @@ def due_at(starts: datetime, policy: Policy, calendar: Calendar, zone: ZoneInfo)
         raise BadPolicy(where="period", reason=reason) from error
 
 
+def reckon_from_promise(
+    starts: datetime, promised_at: datetime, last_day: date, policy: Policy, calendar: Calendar, zone: ZoneInfo
+) -> Reckoning:
+    """Reckon grace and reminders of a communicated date that an intervention has moved; the steps begin with the grace."""
+    reckoner = _Reckoner(starts, policy, calendar, zone)
+    reckoner.last_day, reckoner.steps = last_day, []
+    due = reckoner._after_grace(promised_at)
+    return Reckoning(promised_at, due, last_day, reckoner._reminders(promised_at), tuple(reckoner.steps))
+
+
 class _Reckoner:
     """One start on its way to its dates. It gathers the steps as it goes; made and used up within ``due_at``."""
 

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Engine, Select, exists, insert, literal, o
 
 from returnclock.clock import Clock
 from returnclock.database import reading, writing
-from returnclock.faults import EARLIEST, PATIENCE
+from returnclock.faults import EARLIEST
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
@@ -44,7 +44,7 @@ def reconcile(
     for kind in book.active():
         for query in (partial(_unstamped, kind, book), partial(_outlived, kind)):
             _note(engine, query, kind.subject.name)
-        overdue = _overdue_starts(kind, now)
+        overdue = _overdue_starts(kind, now - book.guards.start_expected_within)
         if overdue is not None:
             with reading(engine) as connection:
                 page = connection.execute(overdue).all()
@@ -124,7 +124,7 @@ def _note_open_problems(engine: Engine) -> None:
         connection.execute(insert(changes).from_select(["table_name", "subject_id"], waiting))
 
 
-def _overdue_starts(kind: DeadlineKind, now: datetime) -> Select[Any] | None:
+def _overdue_starts(kind: DeadlineKind, before: datetime) -> Select[Any] | None:
     """The rows whose clock should long have started and which are not reported yet; the rest waits for the next time."""
     expected = kind.start_expected_at
     if expected is None:
@@ -137,6 +137,6 @@ def _overdue_starts(kind: DeadlineKind, now: datetime) -> Select[Any] | None:
         own.problems.c.code == "overdue_start",
         own.problems.c.resolved_at.is_(None),
     )
-    long_ago = expected.between(literal(EARLIEST, Instant()), literal(now - PATIENCE, Instant()))
+    long_ago = expected.between(literal(EARLIEST, Instant()), literal(before, Instant()))
     chosen = select(kind.subject_key.label("after"), subject_id.label("subject_id")).where(long_ago, ~reported)
     return chosen.order_by(kind.subject_key).limit(_PAGE)

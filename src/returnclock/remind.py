@@ -19,6 +19,7 @@ from returnclock.batches import in_rounds
 from returnclock.claims import Place
 from returnclock.clock import Clock
 from returnclock.database import reading, writing
+from returnclock.guards import may_act
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.tables.clock import deadlines
@@ -49,7 +50,8 @@ def send_reminders(
 def has_work(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> bool:
     """Whether any reminder of the kinds is due."""
     with reading(engine) as connection:
-        return claims.is_any_due(connection, kinds, deadlines.c.remind_at, clock.now(connection))
+        now = clock.now(connection)
+        return claims.is_any_due(connection, kinds, deadlines.c.remind_at, now, partial(may_act, connection, now=now))
 
 
 def would_remind(
@@ -60,7 +62,8 @@ def would_remind(
     with reading(engine) as connection:
         now = clock.now(connection)
         for kind in kinds:
-            rows = connection.execute(claims.all_due(kind, deadlines.c.remind_at, now, *_READ).limit(limit)).all()
+            due = claims.all_due(kind, deadlines.c.remind_at, now, *_READ).where(may_act(connection, kind, now))
+            rows = connection.execute(due.limit(limit)).all()
             fresh = [row for row in rows if _is_fresh(row, now, stale_after)]
             counted = tally.of(kind.name)
             counted.examined, counted.changed = len(rows), len(rows)
@@ -84,7 +87,8 @@ def _batch(
     done = KindTally()
     with writing(engine) as connection:
         now = clock.now(connection)
-        looked_at, rows = claims.claim(connection, kind, deadlines.c.remind_at, now, size, place, *_READ)
+        allowed = may_act(connection, kind, now)
+        looked_at, rows = claims.claim(connection, kind, deadlines.c.remind_at, now, size, place, allowed, *_READ)
         done.examined = len(rows)
         if not rows:
             return looked_at, done

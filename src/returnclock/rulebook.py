@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
 
@@ -16,8 +16,8 @@ from returnclock.calendars import CalendarBook, Peak, did_you_mean, zone
 from returnclock.errors import ReturnclockError, SettingsError, UnknownKind
 from returnclock.kinds import KINDS, DeadlineKind
 from returnclock.period import Period
-from returnclock.policy import Policy
-from returnclock.settings import CalendarSettings, PolicySettings, Settings
+from returnclock.policy import Policy, Reckoning
+from returnclock.settings import CalendarSettings, PolicySettings, Settings, seconds
 
 MATCHED_BY = ("country", "subdivision", "category", "seller")
 
@@ -43,13 +43,46 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Guards:
+    """What protects parties and operators, as lengths of time and counts; see ``OpsSettings``.
+
+    stale_after: how late a reminder may go out and still count.
+    """
+
+    warning_lead: timedelta | None = timedelta(hours=24)
+    stale_after: timedelta = timedelta(hours=6)
+    burst_a_minute: int | None = None
+    undo_within: timedelta = timedelta(days=14)
+    pause_alarm_after: timedelta = timedelta(hours=1)
+    vacation_days_a_year: int = 30
+    start_expected_within: timedelta = timedelta(days=14)
+
+    def warn_by(self, kind: DeadlineKind, reckoning: Reckoning, now: datetime) -> datetime | None:
+        """When a warning must be out so that the deadline may take effect at its time; None where none is owed by us.
+
+        That is the warning lead before the effect. Where even the first reminder that is still to come is due later than
+        that, it is this reminder's time and what a mail may be late: ``stale_after``, at most a quarter of its own lead.
+        Reminders that were past when the row was stamped were never owed.
+        """
+        owed = [moment for moment in reckoning.reminders if moment > now] if kind.notices_for("reminder") else []
+        if not owed or self.warning_lead is None:
+            return None
+        late = min(self.stale_after, (reckoning.due_at - owed[0]) / 4)
+        return max(reckoning.due_at - self.warning_lead, owed[0] + late)
+
+
+NO_GUARDS = Guards(warning_lead=None)
+
+
+@dataclass(frozen=True)
 class Rulebook:
-    """Every kind that is on, by name, with its rule; the calendars; the market's own zone."""
+    """Every kind that is on, by name, with its rule; the calendars; the market's own zone; what guards the parties."""
 
     rules: Mapping[str, Rule]
     kinds: tuple[DeadlineKind, ...]
     calendars: CalendarBook
     market_zone: str
+    guards: Guards = Guards()
 
     def active(self) -> list[DeadlineKind]:
         """The kinds that are on."""
@@ -106,7 +139,20 @@ def write_rulebook(settings: Settings) -> Rulebook:
     calendars = _calendars(settings.calendar, faults)
     if faults or calendars is None:
         raise SettingsError(faults=faults)
-    return Rulebook(rules, kinds, calendars, settings.calendar.time_zone)
+    return Rulebook(rules, kinds, calendars, settings.calendar.time_zone, _guards(settings))
+
+
+def _guards(settings: Settings) -> Guards:
+    ops = settings.ops
+    return Guards(
+        warning_lead=None if ops.warning_lead == "none" else timedelta(seconds=seconds(ops.warning_lead)),
+        stale_after=timedelta(seconds=seconds(settings.reminder_stale_after)),
+        burst_a_minute=ops.burst_a_minute,
+        undo_within=timedelta(seconds=seconds(ops.undo_within)),
+        pause_alarm_after=timedelta(seconds=seconds(ops.pause_alarm_after)),
+        vacation_days_a_year=ops.vacation_days_a_year,
+        start_expected_within=timedelta(seconds=seconds(ops.start_expected_within)),
+    )
 
 
 def _plugged_in(paths: Iterable[str], faults: list[str]) -> list[DeadlineKind]:

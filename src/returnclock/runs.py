@@ -7,6 +7,7 @@ result object.
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from time import perf_counter
@@ -14,9 +15,10 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, update
 
+from returnclock import pauses
 from returnclock.clock import FrozenClock
 from returnclock.database import reading, retried, writing
-from returnclock.errors import BadUsage
+from returnclock.errors import BadUsage, Refused
 from returnclock.jobs import Job, has_work, job_for
 from returnclock.ledger import Hand
 from returnclock.tables.clock import runs
@@ -49,6 +51,7 @@ def perform(
 
     Raises:
         UnknownTask: there is no such task.
+        Refused: it rests, and a person has asked for it.
         BadUsage: ``at`` without ``dry_run``.
         ReturnclockError: what the task itself raised, after its run was marked failed.
     """
@@ -58,6 +61,10 @@ def perform(
     if limit is not None and limit < 1:
         raise BadUsage(reason=f"a limit must be at least 1, not {limit}.")
     begun = perf_counter()
+    with reading(wiring.engine) as connection:
+        pause = pauses.of(connection, wiring.clock.now(connection), "task", task)
+    if pause and not dry_run:
+        return _rest(wiring, task, trigger, actor, celery_task_id, begun, pause)
     if dry_run:
         return _rehearse(wiring.at(FrozenClock(at)) if at is not None else wiring, task, trigger, actor, limit)
     if trigger == "beat" and not has_work(wiring, task):
@@ -73,6 +80,16 @@ def perform(
     idle = not any(result[name] for name in ("examined", "changed", "queued", "problems"))
     retried(lambda: _finish(wiring, run_id, state="succeeded", result=result, idle=idle))
     return result
+
+
+def _rest(
+    wiring: Wiring, task: str, trigger: Trigger, actor: str, celery_task_id: str | None, begun: float, pause: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A task that rests does nothing: a tick says so in its result, and a person is told how to end it."""
+    said = f"{task} rests since {pause['paused_at']:%Y-%m-%d %H:%M} UTC by {pause['actor']}: {pause['reason']}"
+    if trigger != "beat":
+        raise Refused(reason=f'{said}. End it with "returnclock unpause {task}", or look with --dry-run.')
+    return retried(partial(_idle, wiring, task, trigger, actor, celery_task_id, begun)) | {"paused": said}
 
 
 def _rehearse(wiring: Wiring, task: str, trigger: Trigger, actor: str, limit: int | None) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Row, select
 
 from returnclock import problems
 from returnclock.facts import read_archived, read_facts
-from returnclock.faults import PATIENCE, Fault, anchor_fault, faults_of_rows, order_fault, start_fault
+from returnclock.faults import Fault, anchor_fault, faults_of_rows, order_fault, start_fault
+from returnclock.holds import release
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
@@ -64,8 +65,9 @@ class Batch:
         chosen = select(deadlines).where(deadlines.c.kind == kind.name, among(deadlines.c.subject_id, sorted(subject_ids)))
         for row in self.connection.execute(chosen.order_by(deadlines.c.id).with_for_update()):
             kept[row.subject_id].append(row)
-        rows = read_facts(self.connection, kind, keys_of(subject_ids, kind.subject_key), awaited_before=self.now - PATIENCE)
-        work = _Work(kind, self.now, self.book.rules[kind.name].effective_from)
+        expected_before = self.now - self.book.guards.start_expected_within
+        rows = read_facts(self.connection, kind, keys_of(subject_ids, kind.subject_key), awaited_before=expected_before)
+        work = _Work(kind, self.now, self.book.rules[kind.name].effective_from, expected_before)
         work.fired = [one.id for those in kept.values() for one in those if one.state == "fired"]
         for row in rows:
             work.sort(row, kept.get(row.subject_id, ()))
@@ -85,10 +87,16 @@ class Batch:
 
     def _write(self, kind: DeadlineKind, work: _Work, kept: dict[str, list[Row[Any]]]) -> None:
         stamping = Stamping(self.connection, self.book, self.hand, self.now)
+        self._run_again(kind, [one for those in kept.values() for one in those if one.state == "held"], set(work.stopped))
         work.changed += settle(self.connection, self.hand, self.now, kind, work.stopped)
         work.changed += withdraw(self.connection, self.hand, self.now, kind, work.fired)
         work.changed += insert_deadlines(stamping, kind, work.new, kept, work.faults)
         work.changed += reopen(stamping, kind, work.again, kept, work.faults)
+
+    def _run_again(self, kind: DeadlineKind, held: Sequence[Row[Any]], stopped: set[int]) -> None:
+        """A row that stops running while it is held gets what stood still until now, in case it runs again."""
+        until = {one.id: self.now for one in held if one.id in stopped}
+        release(self.connection, self.book, self.hand, self.now, kind, until, "the row stopped running while it was held")
 
     def _count(self, kind: DeadlineKind, work: _Work, examined: int) -> None:
         counted = self.tally.of(kind.name)
@@ -100,8 +108,8 @@ class Batch:
 class _Work:
     """The rows of one kind, sorted by what has to be done with them."""
 
-    def __init__(self, kind: DeadlineKind, now: datetime, effective_from: datetime | None) -> None:
-        self.kind, self.now, self.effective_from = kind, now, effective_from
+    def __init__(self, kind: DeadlineKind, now: datetime, effective_from: datetime | None, expected_before: datetime) -> None:
+        self.kind, self.now, self.effective_from, self.expected_before = kind, now, effective_from, expected_before
         self.new: list[Row[Any]] = []
         self.again: list[tuple[Row[Any], Row[Any]]] = []
         self.stopped: list[int] = []
@@ -112,7 +120,7 @@ class _Work:
     def sort(self, row: Row[Any], kept: Iterable[Row[Any]]) -> None:
         """Decide for one row; a row that is set aside keeps what it has, and no sweep fires it while it is unreadable."""
         if not row.runs:
-            overdue = start_fault(self.kind, row, self.now)
+            overdue = start_fault(self.kind, row, self.expected_before)
             self.faults += [overdue] if overdue else []
             return
         fault = order_fault(self.kind, row) or anchor_fault(self.kind, row, self.now)

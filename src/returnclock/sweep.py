@@ -9,12 +9,13 @@ waits for a front end, and none can deadlock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, literal, select, update
+from sqlalchemy import Connection, Engine, Row, case, func, literal, select, true, update
 
 from returnclock import claims, histogram, ledger, outbox
 from returnclock.batches import in_rounds
@@ -22,16 +23,16 @@ from returnclock.claims import Place
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import CountsDisagree
+from returnclock.guards import may_act, room, spare, spend, unwarned
 from returnclock.kinds import DeadlineKind, Value
 from returnclock.lateness import Lateness
 from returnclock.ledger import Hand
+from returnclock.rulebook import NO_GUARDS, Guards
 from returnclock.tables.clock import deadlines
-from returnclock.tables.types import among, as_text, keys_of
+from returnclock.tables.types import among, as_text, keys_of, plain
 from returnclock.tally import KindTally, Tally
 
 DigestHour = Callable[[datetime], datetime]
-
-_ALL = 2**31 - 1  # a dry run without a limit counts them all, however long that takes
 
 
 def sweep(
@@ -44,6 +45,7 @@ def sweep(
     batch_size: int = 1000,
     digest_at: DigestHour | None = None,
     seconds: float | None = None,
+    guards: Guards = NO_GUARDS,
 ) -> Tally:
     """Fire every deadline of the kinds that is due and still true, oldest first, a batch of each kind in turn.
 
@@ -51,7 +53,7 @@ def sweep(
     share what is due, since each passes over what another holds. The backlog is counted up to `claims.COUNTED` of each kind.
     """
     tally = Tally()
-    batches = [partial(_batch_into, tally, Place(), engine, clock, kind, hand, digest_at) for kind in kinds]
+    batches = [partial(_batch_into, tally, Place(), engine, clock, kind, hand, digest_at, guards) for kind in kinds]
     in_rounds(batches, limit=limit, size=batch_size, seconds=seconds)
     tally.backlog = retried(partial(_backlog, engine, clock, kinds))
     return tally
@@ -60,7 +62,8 @@ def sweep(
 def has_work(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> bool:
     """Whether any deadline of the kinds is due and still true."""
     with reading(engine) as connection:
-        return claims.is_any_due(connection, kinds, deadlines.c.due_at, clock.now(connection))
+        now = clock.now(connection)
+        return claims.is_any_due(connection, kinds, deadlines.c.due_at, now, partial(may_act, connection, now=now))
 
 
 def would_sweep(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], *, limit: int | None = None) -> Tally:
@@ -69,12 +72,16 @@ def would_sweep(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], *, 
     with reading(engine) as connection:
         now = clock.now(connection)
         for kind in kinds:
-            due = claims.count_due(connection, kind, deadlines.c.due_at, now, limit or _ALL)
+            allowed = may_act(connection, kind, now)
+            due = claims.all_due(kind, deadlines.c.due_at, now, unwarned().label("unwarned")).where(allowed).limit(limit)
+            some = due.subquery()
+            asked = select(func.count(), func.count(case((some.c.unwarned, 1))), func.min(some.c.due_at))
+            number, spared, oldest = connection.execute(asked).one()
             counted = tally.of(kind.name)
-            counted.examined = counted.changed = due.number
-            counted.queued = due.number * len(kind.notices_for("outcome"))
-            counted.max_lateness_s = (now - due.oldest).total_seconds() if due.oldest else 0.0
-            tally.backlog += max(0, claims.count_due(connection, kind, deadlines.c.due_at, now).number - due.number)
+            counted.examined, counted.skipped, counted.changed = number, spared, number - spared
+            counted.queued = counted.changed * len(kind.notices_for("outcome"))
+            counted.max_lateness_s = (now - oldest).total_seconds() if oldest else 0.0
+            tally.backlog += max(0, claims.count_due(connection, kind, deadlines.c.due_at, now).number - number)
     return tally
 
 
@@ -92,35 +99,38 @@ def _batch_into(
     kind: DeadlineKind,
     hand: Hand,
     digest_at: DigestHour | None,
+    guards: Guards,
     size: int,
 ) -> int:
-    looked_at, done = _batch(engine, clock, kind, hand, digest_at, place, size)
+    looked_at, done = _batch(engine, clock, kind, hand, digest_at, guards, place, size)
     place.after = place.claimed  # only now: a batch that is tried again must claim the same
     tally.of(kind.name).add(done)
     return looked_at
 
 
 def _batch(
-    engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, digest_at: DigestHour | None, place: Place, size: int
+    engine: Engine,
+    clock: Clock,
+    kind: DeadlineKind,
+    hand: Hand,
+    digest_at: DigestHour | None,
+    guards: Guards,
+    place: Place,
+    size: int,
 ) -> tuple[int, KindTally]:
     with writing(engine) as connection:
         now = clock.now(connection)
-        looked_at, claimed = claims.claim(connection, kind, deadlines.c.due_at, now, size, place)
+        size = room(connection, kind, now, guards, size)
+        allowed = may_act(connection, kind, now)
+        looked_at, claimed = claims.claim(connection, kind, deadlines.c.due_at, now, size, place, allowed, *before_firing(kind))
         ready = _still_due(connection, kind, now, claimed)
+        unready = [row for row in ready if row.unwarned]
+        spared = spare(connection, kind, hand, now, unready) if unready else set()
+        ready = [row for row in ready if row.id not in spared] if spared else ready
         if not ready:
             return looked_at, KindTally(examined=len(claimed), skipped=len(claimed))
-        ids = [row.id for row in ready]
-        _change(connection, kind, now, ready)
-        settled = connection.execute(
-            update(deadlines)
-            .where(among(deadlines.c.id, ids), deadlines.c.state == "running", deadlines.c.due_at <= now)
-            .values(state="fired", fired_at=now, settled_at=now, remind_at=None)
-        )
-        _agree(kind, len(ready), settled.rowcount, deadlines.name)
-        ledger.record(connection, hand, now, kind.event, ids)
-        notices = kind.notices_for("outcome")
-        queued = outbox.queue(connection, kind, notices, ids, now, not_before=digest_at(now) if digest_at else None)
-        _agree(kind, len(ready) * len(notices), queued, "clock_outbox")
+        queued = fire(connection, kind, hand, now, ready, digest_at=digest_at)
+        spend(connection, kind, guards, len(ready))
         late = _lateness(ready, now)
         histogram.record(connection, kind.name, now, late)
         return looked_at, KindTally(
@@ -133,6 +143,60 @@ def _batch(
         )
 
 
+def before_firing(kind: DeadlineKind) -> tuple[Any, ...]:
+    """What firing needs to know of each: whether its party was warned, and what it would change of the subject as it is."""
+    was = (kind.subject.c[name].label(f"was_{name}") for name in kind.effect)
+    return (deadlines.c.warn_by, unwarned().label("unwarned"), *was)
+
+
+def fire(
+    connection: Connection,
+    kind: DeadlineKind,
+    hand: Hand,
+    now: datetime,
+    ready: Sequence[Row[Any]],
+    *,
+    digest_at: DigestHour | None = None,
+    by_hand: Mapping[str, Any] | None = None,
+) -> int:
+    """Let deadlines take effect that are claimed: change the subjects, settle, record, queue; all counts must agree.
+
+    by_hand: what the ledger says of an operator who has them take effect now, due or not.
+
+    Returns:
+        how many notices were queued.
+
+    Raises:
+        CountsDisagree: the transaction must be rolled back.
+    """
+    ids = [row.id for row in ready]
+    _change(connection, kind, now, ready, ahead=by_hand is not None)
+    due = true() if by_hand is not None else deadlines.c.due_at <= now
+    settled = connection.execute(
+        update(deadlines)
+        .where(among(deadlines.c.id, ids), deadlines.c.state == "running", due)
+        .values(state="fired", fired_at=now, settled_at=now, remind_at=None)
+    )
+    _agree(kind, len(ready), settled.rowcount, deadlines.name)
+    _record(connection, kind, hand, now, ready, by_hand or {})
+    notices = kind.notices_for("outcome")
+    queued = outbox.queue(connection, kind, notices, ids, now, not_before=digest_at(now) if digest_at else None)
+    _agree(kind, len(ready) * len(notices), queued, "clock_outbox")
+    return queued
+
+
+def _record(
+    connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime, ready: Sequence[Row[Any]], more: Mapping[str, Any]
+) -> None:
+    """Write the events, each with what the subject was before; nearly all were the same, so that a batch is few statements."""
+    alike: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for row in ready:
+        alike[tuple(plain(getattr(row, f"was_{name}")) for name in kind.effect)].append(row.id)
+    for was, ids in alike.items():
+        detail = {**more, **({"was_row": dict(zip(kind.effect, was, strict=True))} if was else {})}
+        ledger.record(connection, hand, now, kind.event, ids, detail or None)
+
+
 def _still_due(connection: Connection, kind: DeadlineKind, now: datetime, claimed: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
     """Ask all conditions again, now that the rows are locked, where they look at other rows than those that are locked.
 
@@ -143,10 +207,11 @@ def _still_due(connection: Connection, kind: DeadlineKind, now: datetime, claime
     """
     if not claimed or not kind.looks_beyond or connection.dialect.name == "sqlite":
         return claimed
-    return connection.execute(claims.still_due(kind, deadlines.c.due_at, now, [row.id for row in claimed])).all()
+    ids = [row.id for row in claimed]
+    return connection.execute(claims.still_due(kind, deadlines.c.due_at, now, ids, *before_firing(kind))).all()
 
 
-def _change(connection: Connection, kind: DeadlineKind, now: datetime, ready: Sequence[Row[Any]]) -> None:
+def _change(connection: Connection, kind: DeadlineKind, now: datetime, ready: Sequence[Row[Any]], *, ahead: bool) -> None:
     if not kind.effect:
         return
     due_at = (
@@ -158,7 +223,10 @@ def _change(connection: Connection, kind: DeadlineKind, now: datetime, ready: Se
         )
         .scalar_subquery()
     )
-    written = {Value.NOW: literal(now, deadlines.c.due_at.type), Value.DUE_AT: due_at}
+    written = {
+        Value.NOW: literal(now, deadlines.c.due_at.type),
+        Value.DUE_AT: literal(now, deadlines.c.due_at.type) if ahead else due_at,
+    }
     values = {name: written.get(value, value) if isinstance(value, Value) else value for name, value in kind.effect.items()}
     keys = keys_of([row.subject_id for row in ready], kind.subject_key)
     changed = connection.execute(update(kind.subject).where(among(kind.subject_key, keys), kind.runs_while).values(values))

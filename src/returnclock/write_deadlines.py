@@ -114,7 +114,7 @@ def reopen(
             update(deadlines)
             .where(deadlines.c.id == before.id, deadlines.c.state == before.state)
             .where(exists().where(kind.still_true()).correlate(deadlines))
-            .values(**values, state="running", round=deadlines.c.round + 1, settled_at=None, fired_at=None)
+            .values(**values, state="running", round=deadlines.c.round + 1, settled_at=None, fired_at=None, spared_at=None)
         )
         if changed.rowcount:
             told.append(_told(kind, before.id, row.subject_id, counted, was=before.state))
@@ -143,7 +143,7 @@ def _counted_first(stamping: Stamping, kind: DeadlineKind, row: Row[Any], kept: 
 
 
 def _counted_anew(stamping: Stamping, kind: DeadlineKind, row: Row[Any]) -> Counted:
-    counted = count(stamping.book, kind, row, stamping.now)
+    counted = replace(count(stamping.book, kind, row, stamping.now), anew=True)
     step = f"It had stopped after its start ({row.starts_at:%Y-%m-%d %H:%M} UTC) and is counted anew from when it ran again."
     return _with_steps(counted, (step, *counted.reckoning.steps))
 
@@ -203,6 +203,7 @@ def _values(stamping: Stamping, kind: DeadlineKind, row: Row[Any], counted: Coun
         "promised_at": counted.reckoning.promised_at,
         "due_at": counted.reckoning.due_at,
         "remind_at": stamping.next_reminder(counted),
+        "warn_by": stamping.book.guards.warn_by(kind, counted.reckoning, stamping.now),
         "policy_id": stamping.policy_id(kind, counted.policy),
         "schedule": counted.schedule(),
         "stamped_at": stamping.now,
@@ -217,6 +218,7 @@ def _told(kind: DeadlineKind, deadline_id: int, subject_id: str, counted: Counte
         "zone": counted.zone,
         "calendar": counted.calendar,
         "policy": counted.policy.digest,
+        "anew": counted.anew,
         "steps": list(counted.reckoning.steps),
     }
     return {"deadline_id": deadline_id, "kind": kind.name, "subject_id": subject_id, "detail": detail}

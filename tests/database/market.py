@@ -60,7 +60,12 @@ class Market:
         self.configure("")
 
     def configure(self, toml: str) -> None:
-        """Start anew with other settings, as an operator does after editing returnclock.toml."""
+        """Start anew with other settings, as an operator does after editing returnclock.toml.
+
+        Amnesty is off unless the settings speak of it: most tests go straight to the due moment and send no reminders.
+        """
+        if "[ops]" not in toml:
+            toml += '\n[ops]\nwarning_lead = "none"\n'
         file = self.folder / "returnclock.toml"
         file.write_text(toml)
         environ = {"DATABASE_URL": self.url, "RETURNCLOCK_DATA": str(self.folder), "RETURNCLOCK_CONFIG": str(file)}

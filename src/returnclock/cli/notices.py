@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from returnclock.cli.asking import carried_out, intervention
 from returnclock.cli.output import instant, json_option, print_json, print_table
 from returnclock.errors import BadUsage, NotFound
 
@@ -92,27 +93,53 @@ def show(identity: int, as_json: bool) -> None:
 
 
 @outbox.command()
+@json_option
+def errors(as_json: bool) -> None:
+    """Group the errors of dead notices; "requeue --group" takes a group's code."""
+    from returnclock.database import reading
+    from returnclock.outbox import error_groups
+
+    with reading(_wired().engine) as connection:
+        groups = error_groups(connection)
+    if as_json:
+        print_json(groups)
+    else:
+        headings = {"group": "group", "count": "notices", "error": "error", "newest": "newest notice"}
+        print_table(groups, headings, empty="No notice is dead.")
+
+
+@outbox.command()
 @click.argument("identities", metavar="[ID]...", nargs=-1, type=int)
 @click.option("--dead", is_flag=True, help="All dead notices.")
-@json_option
-def requeue(identities: tuple[int, ...], dead: bool, as_json: bool) -> None:
+@click.option("--kind", help="Dead notices of this kind of deadline.")
+@click.option("--group", metavar="CODE", help='Dead notices with this error; "outbox errors" lists the groups.')
+@intervention
+def requeue(identities: tuple[int, ...], dead: bool, kind: str | None, group: str | None, **asked: Any) -> None:
     """Queue dead or suppressed notices again. What is no longer true is not sent all the same."""
     from returnclock import outbox as room
-    from returnclock.cli.work import login
+    from returnclock.cli.intervene import desk_for
     from returnclock.database import writing
-    from returnclock.ledger import Hand
 
-    if bool(identities) == dead:
-        raise BadUsage(reason="Name the notices to requeue, or say --dead for all dead ones.")
+    if bool(identities) == bool(dead or kind or group):
+        raise BadUsage(reason="Name the notices to requeue, or say --kind, --group, or --dead for all dead ones.")
     wiring = _wired()
-    with writing(wiring.engine) as connection:
-        now = wiring.clock.now(connection)
-        done = room.requeue(connection, Hand(login()), now, None if dead else identities)
-    missing = sorted(set(identities) - set(done))
-    if as_json:
-        print_json({"requeued": done, "left_alone": missing})
-    elif done or not missing:
-        click.echo(f"Requeued {len(done)} notice(s).")
+    of_kind = wiring.rulebook.kind(kind).name if kind else None
+
+    def carry_out(dry_run: bool) -> dict[str, Any]:
+        desk = desk_for(wiring, asked["by"], asked["reason"], dry_run)
+        with writing(wiring.engine) as connection:
+            now, ids = wiring.clock.now(connection), list(identities) or None
+            how: dict[str, Any] = {"kind": of_kind, "group": group, "dry_run": dry_run}
+            done = room.requeue(connection, desk.hand, now, ids, desk.reason, **how)
+        found = {"matched": len(done), "requeued": [] if dry_run else done, "left_alone": sorted(set(identities) - set(done))}
+        return {**desk.said(), **found, "dry_run": dry_run}
+
+    result = carried_out(carry_out, "matched", lambda n: f"queue {n} notices again", asked)
+    missing = result["left_alone"]
+    if asked["as_json"]:
+        print_json(result)
+    elif result["matched"] or not missing:
+        click.echo(f"{'Would requeue' if asked['dry_run'] else 'Requeued'} {result['matched']} notice(s).")
     if missing:
         raise NotFound(what="dead or suppressed notice", which=", ".join(map(str, missing)), hint="; left alone")
 

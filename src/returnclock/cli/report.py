@@ -35,6 +35,10 @@ def gather(wiring: Wiring) -> dict[str, Any]:
             "unstamped_changes": {"count": waiting, "oldest_s": oldest},
             "notices": health.notices_by_state(connection),
             "problems": health.open_problems(connection),
+            "cannot_start": health.cannot_start(connection),
+            "holds": health.standing_holds(connection, now),
+            "paused": health.standing_pauses(connection, book, now),
+            "amnesty": {"unwarned": health.unwarned(connection, book, now), "spared": health.spared(connection)},
             "tasks": {task: ran.get(task, nothing) for task in wiring.tasks},
         }
 
@@ -42,10 +46,15 @@ def gather(wiring: Wiring) -> dict[str, Any]:
 def judge(report: dict[str, Any], wiring: Wiring) -> tuple[int, str]:
     """A monitoring plugin's verdict: the worst thing first, in one line."""
     limit = seconds(wiring.settings.late_limit)
-    late = [found for found in report["overdue"] if found["oldest_s"] > limit]
+    rest = health.at_rest(report["paused"], wiring.rulebook)
+    late = [found for found in report["overdue"] if found["oldest_s"] > limit and found["kind"] not in rest]
     if late:
         worst = max(late, key=lambda found: float(found["oldest_s"]))
         return 2, f"{worst['count']} {worst['kind']} deadline(s) late, the oldest by {span(worst['oldest_s'])}"
+    paused = [pause for pause in report["paused"] if pause["too_long"]]
+    if paused:
+        longest = max(paused, key=lambda pause: float(pause["for_s"]))
+        return 2, f"{longest['name']} rests since {span(longest['for_s'])}, by {longest['actor']}: {longest['reason']}"
     stale = _stale(report, wiring)
     if stale:
         return 2, f"no success of {', '.join(stale)} for longer than it should take; do worker and beat run?"
@@ -55,6 +64,10 @@ def judge(report: dict[str, Any], wiring: Wiring) -> tuple[int, str]:
     warnings = [f"{task} failed last" for task in failing]
     if report["notices"].get("dead"):
         warnings.append(f"{report['notices']['dead']} dead notice(s)")
+    if report["amnesty"]["unwarned"]:
+        warnings.append(f"{sum(report['amnesty']['unwarned'].values())} deadline(s) whose party is not warned yet")
+    if report["paused"]:
+        warnings.append("at rest: " + ", ".join(pause["name"] for pause in report["paused"]))
     if report["problems"]:
         warnings.append(f"{report['problems']} row(s) with problems")
     if warnings:
@@ -88,6 +101,7 @@ def tell(report: dict[str, Any]) -> None:
             click.echo(style(told, fg="red" if late else "yellow", bold=late))
     else:
         click.echo(style("Nothing is late.", fg="green"))
+    _tell_interventions(report)
     _tell_deadlines(report)
     notices = report["notices"]
     told = ", ".join(f"{count} {state}" for state, count in sorted(notices.items())) or "none yet"
@@ -103,6 +117,26 @@ def tell(report: dict[str, Any]) -> None:
         click.echo(f"  {task:24} {ago}")
         if _is_failing(ran):
             click.echo(style(f"  {'':24} failed {instant(ran['failed_at'])}: {ran['error']}", fg="red"))
+
+
+def _tell_interventions(report: dict[str, Any]) -> None:
+    for pause in report["paused"]:
+        told = f"RESTS {pause['name']} since {span(pause['for_s'])}, by {pause['actor']}: {pause['reason']}"
+        click.echo(style(told, fg="red" if pause["too_long"] else "yellow", bold=pause["too_long"]))
+    for one in report["holds"]:
+        until = f"until {instant(one['until'])}" if one["until"] else "until it is resumed"
+        told = f"HELD  {one['scope']} (hold {one['id']}) since {instant(one['since'])} {until}, by {one['by']}: {one['reason']}"
+        click.echo(style(told, fg="yellow"))
+    amnesty = report["amnesty"]
+    if amnesty["unwarned"]:
+        counted = ", ".join(f"{count} {kind}" for kind, count in amnesty["unwarned"].items())
+        click.echo(style(f"Not warned yet, though the reminder should be out: {counted}. They are warned first.", fg="yellow"))
+    if amnesty["spared"]:
+        counted = ", ".join(f"{count} {kind}" for kind, count in amnesty["spared"].items())
+        click.echo(f"Running beyond their date, because they had to be warned first: {counted}.")
+    if report["cannot_start"]:
+        counted = ", ".join(f"{count} {kind}" for kind, count in report["cannot_start"].items())
+        click.echo(style(f'Clocks that cannot start, for want of a date: {counted} ("returnclock problems").', fg="yellow"))
 
 
 def _tell_deadlines(report: dict[str, Any]) -> None:

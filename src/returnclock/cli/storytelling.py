@@ -69,7 +69,7 @@ def _run(event: dict[str, Any]) -> str:
 
 def _more(event: dict[str, Any]) -> str:
     detail = event["detail"] or {}
-    told = [f"{name} {detail[name]}" for name in ("notice", "party", "reason", "was") if detail.get(name)]
+    told = [f"{name} {detail[name]}" for name in ("notice", "party", "reason", "was", "promised_at") if detail.get(name)]
     return f": {', '.join(told)}" if told else ""
 
 

@@ -40,11 +40,12 @@ class Value(StrEnum):
 class Notice:
     """A message to one party: its subject and body are Jinja templates; blank lines part the paragraphs.
 
-    ``moment`` says when it is queued: ``reminder`` before the deadline, ``outcome`` when it fires. A ``digest`` is not
+    ``moment`` says when it is queued: ``reminder`` before the deadline, ``outcome`` when it fires,
+    ``undone`` when that is taken back. A ``digest`` is not
     sent by itself: all that wait are told in one message at the hour of the digest (``mail.digest_at``).
     """
 
-    moment: Literal["reminder", "outcome"]
+    moment: Literal["reminder", "outcome", "undone"]
     to: Party
     subject: str
     body: str

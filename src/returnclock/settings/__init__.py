@@ -20,6 +20,7 @@ from returnclock.settings.model import (
     CalendarSettings,
     DatabaseSettings,
     MailSettings,
+    OpsSettings,
     OverrideSettings,
     PeakSettings,
     PolicySettings,
@@ -39,6 +40,7 @@ __all__ = [
     "CalendarSettings",
     "DatabaseSettings",
     "MailSettings",
+    "OpsSettings",
     "OverrideSettings",
     "PeakSettings",
     "PolicySettings",
@@ -108,6 +110,7 @@ def _sections(found: Found, peaks: tuple[PeakSettings, ...]) -> dict[str, Any]:
         "broker": BrokerSettings(**section("broker")),
         "calendar": CalendarSettings(**section("calendar"), peaks=peaks),
         "mail": MailSettings(**section("mail")),
+        "ops": OpsSettings(**section("ops")),
         "ticks": TickSettings(**section("ticks")),
         "retention": RetentionSettings(**section("retention")),
     }

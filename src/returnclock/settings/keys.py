@@ -31,7 +31,7 @@ class Key:
     @property
     def is_number(self) -> bool:
         """Whether the value in the file is a bare number."""
-        return self.read in (values.batch_size, values.timeout, values.pool_size)
+        return self.read in (values.batch_size, values.timeout, values.pool_size, values.burst, values.season_days)
 
 
 def _key(section: str, name: str, read: Reader, *, many: bool = False, secret: bool = False) -> Key:
@@ -71,6 +71,10 @@ KEYS: tuple[Key, ...] = (
     _key("mail", "timeout_s", values.timeout),
     _key("mail", "give_up_after", values.duration),
     *(_key("ticks", name, values.duration) for name in ("stamp", "sweep", "remind", "deliver", "reconcile", "audit", "purge")),
+    *(_key("ops", name, values.duration) for name in ("undo_within", "pause_alarm_after", "start_expected_within")),
+    _key("ops", "warning_lead", values.duration_or_none),
+    _key("ops", "burst_a_minute", values.burst),
+    _key("ops", "vacation_days_a_year", values.season_days),
     *(_key("retention", name, values.duration) for name in ("idle_runs", "runs", "settled")),
 )
 

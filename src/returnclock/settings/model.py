@@ -103,6 +103,26 @@ class TickSettings:
 
 
 @dataclass(frozen=True)
+class OpsSettings:
+    """What guards parties and operators.
+
+    warning_lead: a party whose warning was not out for so long before the effect is warned first; "none" for nobody.
+    burst_a_minute: how many deadlines of one kind may take effect in a minute, None for as many as are due.
+    undo_within: for how long an automatic action can be taken back.
+    pause_alarm_after: a pause that stands longer is an alarm.
+    vacation_days_a_year: how many days of a seller's vacation count in a calendar year.
+    start_expected_within: how long after it was expected a missing date is reported.
+    """
+
+    warning_lead: str = "24 hours"
+    burst_a_minute: int | None = None
+    undo_within: str = "14 days"
+    pause_alarm_after: str = "1 hour"
+    vacation_days_a_year: int = 30
+    start_expected_within: str = "14 days"
+
+
+@dataclass(frozen=True)
 class RetentionSettings:
     """How long history stays in the hot tables: runs that changed nothing, other runs, settled deadlines."""
 
@@ -126,6 +146,7 @@ class Settings:
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     calendar: CalendarSettings = field(default_factory=CalendarSettings)
     mail: MailSettings = field(default_factory=MailSettings)
+    ops: OpsSettings = field(default_factory=OpsSettings)
     ticks: TickSettings = field(default_factory=TickSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     batch_size: int = 1000

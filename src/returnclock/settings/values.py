@@ -31,6 +31,7 @@ _TYPES: dict[type, str] = {
 }
 LARGEST_BATCH = 100_000
 MOST_CONNECTIONS = 100
+LARGEST_BURST = 10_000_000
 
 
 def type_name(raw: object) -> str:
@@ -74,8 +75,13 @@ def pool_size(raw: object) -> int:
     return whole_number(raw, MOST_CONNECTIONS)
 
 
+def burst(raw: object) -> int:
+    """Deadlines of one kind that may take effect within a minute."""
+    return whole_number(raw, LARGEST_BURST)
+
+
 def season_days(raw: object) -> int:
-    """Calendar days of a peak season, up to a year."""
+    """Calendar days of a peak season or of the vacations of a year, up to a year."""
     return whole_number(raw, 366)
 
 
@@ -96,6 +102,11 @@ def duration(raw: object) -> str:
     written = text(raw)
     _length(written)
     return written
+
+
+def duration_or_none(raw: object) -> str:
+    """A duration, or "none" for a guard that is off."""
+    return "none" if raw == "none" else duration(raw)
 
 
 def seconds(written: str) -> float:

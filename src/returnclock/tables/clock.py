@@ -6,7 +6,7 @@ Imports nothing of ours but the types and the metadata beside it.
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, UniqueConstraint, literal_column, text
+from sqlalchemy import Boolean, Column, Date, ForeignKey, Index, Integer, Table, UniqueConstraint, literal_column, text
 
 from returnclock.tables.market import metadata, one_of
 from returnclock.tables.types import BigId, Document, Instant, Key, LongText, present, present_second
@@ -43,9 +43,13 @@ deadlines = Table(
     Column("policy_id", BigId, ForeignKey("clock_policies.id"), nullable=False, comment="The policy that it keeps."),
     Column("fired_at", Instant, comment="When it took effect; null unless state is fired."),
     Column("settled_at", Instant, comment="When it stopped running: met, fired or void."),
-    Column("round", Integer, nullable=False, server_default=text("0"), comment="How often it was re-opened in place."),
+    Column("round", Integer, nullable=False, server_default=text("0"), comment="How often it was re-opened or moved in place."),
     Column("schedule", Document, nullable=False, comment="Zone, calendar, last day and reminders, as counted."),
     Column("stamped_at", Instant, nullable=False, comment="When the due date was given; set anew at re-opening."),
+    Column(
+        "warn_by", Instant, comment="A reminder that we owe must be out by then, or amnesty is due; moves with promised_at."
+    ),
+    Column("spared_at", Instant, comment="When amnesty moved due_at on; null if it did not, and again after a new date."),
     # The subject first: before PostgreSQL has statistics it would otherwise read all rows of a kind for each batch.
     UniqueConstraint("subject_id", "kind", "starts_at"),
     one_of("state", "state", DEADLINE_STATES),
@@ -171,6 +175,63 @@ changes = Table(
     Column("noted_at", Instant, server_default=present_second(), comment="When it was noted. The row goes when it is stamped."),
 )
 
+holds = Table(
+    "clock_holds",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
+    Column(
+        "scope", Document, nullable=False, comment="Which deadlines: kind, table, id, where; except grows by single resumes."
+    ),
+    Column("starts_at", Instant, nullable=False, comment="From when time stands still; set at insert."),
+    Column("ends_at", Instant, comment="Until when; null while open-ended, set when it is ended by hand."),
+    Column("reason", LongText, nullable=False, comment="Why; set at insert."),
+    Column("actor", Key, nullable=False, comment="Who; set at insert."),
+    Column("created_at", Instant, nullable=False, comment="When it was ordered; set at insert."),
+    Column("ended_by", Key, comment="Who ended it by hand; null where it ended by itself."),
+    Column("end_reason", LongText, comment="Why it was ended by hand."),
+    Column("caught_at", Instant, comment="When deadlines were last looked through for those that it covers."),
+    Column("closed_at", Instant, comment="When it stopped covering: all of its span was applied; null until then."),
+    Column("done_at", Instant, comment="When the last deadline under it ran again; null until then."),
+)
+
+pauses = Table(
+    "clock_pauses",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
+    Column("what", Key, nullable=False, comment="task or kind; set at insert."),
+    Column("name", Key, nullable=False, comment="Which task or kind rests; set at insert."),
+    Column("reason", LongText, nullable=False, comment="Why; set at insert."),
+    Column("actor", Key, nullable=False, comment="Who; set at insert."),
+    Column("paused_at", Instant, nullable=False, comment="Since when; set at insert."),
+    Column("until", Instant, comment="It ends by itself then; null if it must be ended by hand."),
+    Column("ended_at", Instant, comment="When it was ended by hand; null until then."),
+    Column("ended_by", Key, comment="Who ended it by hand."),
+    one_of("what", "what", ("task", "kind")),
+)
+
+bursts = Table(
+    "clock_bursts",
+    metadata,
+    Column("kind", Key, primary_key=True, comment="The kind whose firings are counted; set at insert."),
+    Column("since", Instant, nullable=False, comment="When the running minute began; set anew with each minute."),
+    Column("fired", Integer, nullable=False, comment="How many have fired in that minute; counted up by sweeps under a cap."),
+)
+
+vacations = Table(
+    "clock_vacations",
+    metadata,
+    Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
+    Column("seller_id", BigId, nullable=False, comment="Who is away; set at insert."),
+    Column("first_day", Date, nullable=False, comment="The first local day of the vacation; set at insert."),
+    Column("last_day", Date, nullable=False, comment="The last local day of it; set at insert."),
+    Column("announced_at", Instant, server_default=present(), comment="When it was announced; days up to then never count."),
+    Column(
+        "removed_at", Instant, comment="When it was taken back; its later days no longer count. Set by front end or command."
+    ),
+    Column("applied_at", Instant, comment="◆ When running deadlines had been moved for it; null until then."),
+)
+Index("ix_clock_vacations_seller", vacations.c.seller_id)
+
 archive = Table(
     "clock_archive",
     metadata,
@@ -196,5 +257,9 @@ lateness = Table(
 )
 
 CLOCK_TABLES: dict[str, Table] = {
-    t.name: t for t in (policies, deadlines, events, outbox, runs, problems, changes, archive, lateness)
+    t.name: t
+    for t in (
+        *(policies, deadlines, events, outbox, runs, problems, changes, archive),
+        *(lateness, holds, pauses, bursts, vacations),
+    )
 }

@@ -9,7 +9,8 @@ Imports nothing of ours.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -196,6 +197,13 @@ def _as_text(element: as_text, compiler: Any, **kw: Any) -> str:
 def legible(value: Any) -> Any:
     """A value as it was read, but bytes, which SQLite takes into a text column, as text."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def plain(value: Any) -> Any:
+    """A value of a column in JSON types, as the ledger and the archive keep it; an instant in the form that sorts."""
+    if isinstance(value, datetime):
+        return written(value)
+    return str(value) if isinstance(value, date | Decimal) else legible(value)
 
 
 def as_id(text_id: ColumnElement[Any], column: ColumnElement[Any]) -> ColumnElement[Any]:

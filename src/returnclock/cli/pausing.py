@@ -1,0 +1,82 @@
+"""``returnclock pause`` and ``unpause``: a task or a kind rests, for every worker, from the next tick on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from returnclock.cli.asking import intervention, moment
+from returnclock.cli.intervene import desk_for, wired
+from returnclock.cli.output import instant, print_json
+from returnclock.errors import BadUsage, Refused, UnknownTask
+
+if TYPE_CHECKING:
+    from returnclock.wiring import Wiring
+
+
+@click.command()
+@click.argument("name", metavar="TASK|KIND")
+@click.option("--until", "ends", metavar="TIME", help="It ends by itself then. ISO 8601, UTC unless it says.")
+@intervention
+def pause(name: str, ends: str | None, **asked: Any) -> None:
+    """Let a task, such as deliver-mail, or a kind, such as seller_response, rest.
+
+    A kind that rests neither takes effect nor reminds; its deadlines go on counting. Use hold to stop the time.
+    """
+    from returnclock import pauses
+    from returnclock.database import writing
+
+    until = moment(ends)
+    wiring = wired()
+    what = _what(wiring, name)
+    desk = desk_for(wiring, asked["by"], asked["reason"], asked["dry_run"])
+    with writing(wiring.engine) as connection:
+        now = wiring.clock.now(connection)
+        if until is not None and until <= now:
+            raise BadUsage(reason=f"The pause would end at {instant(until)}, which is past.")
+        number = None if desk.dry_run else pauses.begin(connection, desk.hand, now, what, name, desk.reason, until)
+    result = {"pause": number, "what": what, "name": name, **desk.said(), "until": until, "dry_run": desk.dry_run}
+    _tell(result, asked, f"{name} rests {f'until {instant(until)}' if until else 'until it is unpaused'}.")
+
+
+@click.command()
+@click.argument("name", metavar="TASK|KIND")
+@intervention
+def unpause(name: str, **asked: Any) -> None:
+    """End the pause of a task or a kind."""
+    from returnclock import pauses
+    from returnclock.database import writing
+
+    wiring = wired()
+    what = _what(wiring, name)
+    desk = desk_for(wiring, asked["by"], asked["reason"], asked["dry_run"])
+    with writing(wiring.engine) as connection:
+        now = wiring.clock.now(connection)
+        if pauses.of(connection, now, what, name) is None:
+            raise Refused(reason=f"{name} does not rest; there is nothing to unpause.")
+        ended = 0 if desk.dry_run else pauses.end(connection, desk.hand, now, what, name, desk.reason)
+    result = {"what": what, "name": name, **desk.said(), "ended": ended, "dry_run": desk.dry_run}
+    _tell(result, asked, f"{name} works again.")
+
+
+def _tell(result: dict[str, Any], asked: dict[str, Any], sentence: str) -> None:
+    if asked["as_json"]:
+        print_json(result)
+    else:
+        click.echo(f"Nothing was changed (--dry-run); else: {sentence}" if asked["dry_run"] else sentence)
+
+
+def _what(wiring: Wiring, name: str) -> str:
+    from returnclock.calendars import did_you_mean
+
+    kinds = [kind.name for kind in wiring.kinds]
+    if name in kinds:
+        return "kind"
+    if name in wiring.tasks:
+        return "task"
+    known = [*wiring.tasks, *kinds]
+    raise UnknownTask(task=name, hint=did_you_mean(name, known), known=", ".join(known))
+
+
+COMMANDS = (pause, unpause)

@@ -1,0 +1,130 @@
+"""Guards: what keeps a deadline that is due from taking effect: a hold, a pause, a burst cap, a warning that is not out.
+
+Each is a condition of the claim, or a count under the lock of a row, so that any number of workers honour it together.
+Imports holds, pauses, outbox and ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, false, func, or_, select, update
+
+from returnclock import holds, ledger, outbox, pauses
+from returnclock.database import insert_new
+from returnclock.kinds import DeadlineKind
+from returnclock.ledger import Hand
+from returnclock.rulebook import Guards
+from returnclock.tables.clock import bursts, deadlines
+from returnclock.tables.clock import outbox as notices
+from returnclock.tables.types import among
+from returnclock.telemetry import Event
+
+A_MINUTE = timedelta(minutes=1)
+# The warning of an amnesty is queued, not sent: what it may take to get out is added, an hour to a day.
+ON_THE_WAY = 24
+
+
+def may_act(connection: Connection, kind: DeadlineKind, now: datetime) -> ColumnElement[bool]:
+    """The condition under which deadlines of the kind may take effect or be reminded of now: no hold, no pause.
+
+    Asked in each batch's own transaction, so that an intervention binds every worker from its next batch on.
+    """
+    if pauses.of(connection, now, "kind", kind.name):
+        return false()
+    return holds.not_held(kind, holds.standing(connection, now))
+
+
+def room(connection: Connection, kind: DeadlineKind, now: datetime, guards: Guards, size: int) -> int:
+    """How many of ``size`` deadlines may take effect within this minute; the kind's row stays locked until they have."""
+    if guards.burst_a_minute is None:
+        return size
+    connection.execute(insert_new(connection, bursts, (bursts.c.kind,)), [{"kind": kind.name, "since": now, "fired": 0}])
+    row = connection.execute(select(bursts).where(bursts.c.kind == kind.name).with_for_update()).one()
+    if now - row.since >= A_MINUTE:
+        connection.execute(update(bursts).where(bursts.c.kind == kind.name).values(since=now, fired=0))
+        return min(size, guards.burst_a_minute)
+    return min(size, max(0, guards.burst_a_minute - int(row.fired)))
+
+
+def spend(connection: Connection, kind: DeadlineKind, guards: Guards, fired: int) -> None:
+    """Count deadlines that took effect towards the cap."""
+    if guards.burst_a_minute is not None and fired:
+        spent = bursts.c.fired + fired
+        connection.execute(update(bursts).where(bursts.c.kind == kind.name).values(fired=spent))
+
+
+def unwarned() -> ColumnElement[bool]:
+    """Whether a warning that we owe a deadline's party was not out in time, and amnesty has not been granted yet.
+
+    Out is what the mail server took. A party without any address cannot be warned, now or later: it is not waited for.
+    """
+    out = or_(
+        and_(notices.c.state == "sent", notices.c.sent_at <= deadlines.c.warn_by),
+        and_(notices.c.state == "dead", notices.c.recipient.is_(None)),
+    )
+    of_it = (notices.c.deadline_id == deadlines.c.id, notices.c.notice == "reminder")
+    # A reminder of a clock that was re-opened since warned of another date.
+    warned = exists().where(*of_it, notices.c.queued_at >= deadlines.c.stamped_at, out).correlate(deadlines)
+    return and_(deadlines.c.warn_by.is_not(None), deadlines.c.spared_at.is_(None), ~warned)
+
+
+def spare(connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime, rows: Sequence[Any]) -> set[int]:
+    """Grant amnesty to due deadlines whose warning was not out in time: warned first, and the effective date moves.
+
+    Each gets the time that a warning in time would have left it, from when it is warned; once. One that has been warned late
+    is not warned again, and where it has had that time since, nothing is granted.
+
+    Returns:
+        the ids of those that were spared.
+    """
+    late = _warned_at(connection, [row.id for row in rows])
+    moves: list[dict[str, Any]] = []
+    for row in rows:
+        lead = row.due_at - row.warn_by
+        warned_at = late.get(row.id)
+        due = warned_at + lead if warned_at else now + lead + lead / ON_THE_WAY
+        if due > now:
+            moves.append({"of": row.id, "to_due": due, "to_spared": now})
+    moving = update(deadlines).where(deadlines.c.id == bindparam("of"), deadlines.c.state == "running")
+    if moves:
+        moved = moving.values(due_at=bindparam("to_due"), spared_at=bindparam("to_spared"), remind_at=None)
+        connection.execute(moved, moves)
+        _tell(connection, kind, hand, now, {row.id: row for row in rows}, moves, late)
+    return {move["of"] for move in moves}
+
+
+def _warned_at(connection: Connection, ids: Sequence[int]) -> dict[int, datetime]:
+    of_them = (among(notices.c.deadline_id, ids), notices.c.notice == "reminder", notices.c.state == "sent")
+    chosen = select(notices.c.deadline_id, func.min(notices.c.sent_at).label("first")).where(*of_them)
+    chosen = chosen.join(deadlines, deadlines.c.id == notices.c.deadline_id)
+    chosen = chosen.where(notices.c.queued_at >= deadlines.c.stamped_at).group_by(notices.c.deadline_id)
+    return {row.deadline_id: row.first for row in connection.execute(chosen)}
+
+
+def _tell(
+    connection: Connection,
+    kind: DeadlineKind,
+    hand: Hand,
+    now: datetime,
+    rows: Mapping[int, Any],
+    moves: Sequence[Mapping[str, Any]],
+    late: Mapping[int, datetime],
+) -> None:
+    to_warn = [move["of"] for move in moves if move["of"] not in late]
+    outbox.queue(connection, kind, kind.notices_for("reminder"), to_warn, now, moment="warning")
+    told = []
+    for move in moves:
+        row, due, warned_at = rows[move["of"]], move["to_due"], late.get(move["of"])
+        how = f"went out only at {warned_at:%Y-%m-%d %H:%M} UTC" if warned_at else "was not delivered in time; one is sent now"
+        step = f"The reminder that was due {how}: it takes effect at {due:%Y-%m-%d %H:%M} UTC. The communicated date stays."
+        detail = {
+            "was_due_at": row.due_at.isoformat(),
+            "due_at": due.isoformat(),
+            "reason": f"the reminder {how}",
+            "steps": [step],
+        }
+        told.append({"deadline_id": row.id, "kind": kind.name, "subject_id": row.subject_id, "detail": detail})
+    ledger.record_each(connection, hand, now, Event.SPARED, told)

@@ -1,0 +1,88 @@
+"""Extend: gives deadlines more time, by a period in the units of their policy or until a moment. Imports holds and targets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from returnclock import ledger
+from returnclock.database import writing
+from returnclock.errors import BadPeriod, BadPolicy, Refused
+from returnclock.holds import beginning, dates_of, history_of, moved_values, telling, write_moves
+from returnclock.kinds import DeadlineKind
+from returnclock.ops.targets import Desk, counted, pages
+from returnclock.period import Period
+from returnclock.policy import Policy, Reckoning
+from returnclock.remaining import extended, extended_until
+from returnclock.scopes import Scope
+from returnclock.tables.clock import LIVE_STATES, deadlines, policies
+from returnclock.telemetry import Event
+
+
+def extend(desk: Desk, scope: Scope, *, add: str | None = None, until: datetime | None = None) -> dict[str, Any]:
+    """Move the communicated date of live deadlines on, and all that hangs on it; in one transaction.
+
+    add: a period such as "2 business days", or a bare number of the units of each policy. until: the new communicated date.
+    One that would not be later than it is, or not later than now, is left alone and counted.
+
+    Raises:
+        Refused: the scope names one row, and nothing of it could be extended.
+        BadPeriod: ``add`` is none.
+    """
+    with writing(desk.engine) as connection:
+        now = desk.clock.now(connection)
+        found = counted(connection, desk.book, scope, *LIVE_STATES)
+        result = {"scope": scope.document(), **desk.said(), "add": add, "until": until, "matched": sum(found.values())}
+        moved: list[dict[str, Any]] = []
+        for kind in desk.book.kinds:
+            chosen = select(deadlines, policies.c.definition).join(policies, policies.c.id == deadlines.c.policy_id)
+            chosen = chosen.join(kind.subject, kind.still_true()).where(scope.covers(kind), deadlines.c.state.in_(LIVE_STATES))
+            for rows in pages(connection, chosen, kind):
+                moved += _extend_page(connection, desk, kind, rows, add, until, now)
+        if scope.is_one_row and not moved:
+            why = "no deadline of it runs" if not found else "its date would not be later than it is, and later than now"
+            raise Refused(reason=f"{scope} cannot be extended: {why}.")
+        dates = [told["detail"] for told in moved[:20]]
+        shown = [{"was": detail["was_promised_at"], "promised_at": detail["promised_at"]} for detail in dates]
+        extended_count = 0 if desk.dry_run else len(moved)
+        return {**result, "extended": extended_count, "would": len(moved), "dates": shown, "dry_run": desk.dry_run}
+
+
+def _extend_page(
+    connection: Connection, desk: Desk, kind: DeadlineKind, rows: Any, add: str | None, until: datetime | None, now: datetime
+) -> list[dict[str, Any]]:
+    history = history_of(connection, [row.id for row in rows])
+    moves: dict[str, list[dict[str, Any]]] = {"running": [], "held": []}
+    told = []
+    for row in rows:
+        reckoned = _reckoned(desk, row, beginning(row, history[row.id]), add, until)
+        if reckoned is None or reckoned.promised_at <= max(row.promised_at, now):
+            continue
+        moves[row.state].append(moved_values(desk.book, kind, row, reckoned, now))
+        told.append(telling(kind, row, reckoned, **desk.said()))
+    if not desk.dry_run:
+        for state, those in moves.items():
+            write_moves(connection, those, state, state)
+        ledger.record_each(connection, desk.hand, now, Event.EXTENDED, told)
+    return told
+
+
+def _reckoned(desk: Desk, row: Row[Any], begun: datetime, add: str | None, until: datetime | None) -> Reckoning | None:
+    try:
+        dates = dates_of(desk.book, row, begun)
+        if until is not None:
+            return extended_until(dates, until) if until > row.promised_at else None
+        return extended(dates, period_of(add or "", dates.policy))
+    except BadPolicy:
+        return None  # past what calendars know
+
+
+def period_of(written: str, policy: Policy) -> Period:
+    """A period as an operator writes it; a bare number counts the units of the policy. Raises BadPeriod."""
+    text = written.strip()
+    try:
+        return Period(int(text), policy.period.unit) if text.isdecimal() else Period.parse(text)
+    except BadPeriod:
+        raise BadPeriod(text=written) from None

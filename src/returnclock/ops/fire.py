@@ -1,0 +1,43 @@
+"""Fire now: lets deadlines take effect before or at their time, because an operator says so. Imports sweep and targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from returnclock import claims, holds
+from returnclock.database import writing
+from returnclock.errors import Refused
+from returnclock.ops.targets import Desk, counted, pages
+from returnclock.scopes import Scope
+from returnclock.sweep import DigestHour, before_firing, fire
+from returnclock.tables.clock import deadlines
+from returnclock.tables.types import among
+
+
+def fire_now(desk: Desk, scope: Scope, *, digest_at: DigestHour | None = None) -> dict[str, Any]:
+    """Fire what runs and is still true, whether it is due or not; the ledger says who and why. In one transaction.
+
+    What is held stays held: it is resumed first. Neither a pause, nor the burst cap, nor amnesty stops an operator.
+
+    Raises:
+        Refused: the scope names one row, and nothing of it could be fired.
+    """
+    with writing(desk.engine) as connection:
+        now = desk.clock.now(connection)
+        found = counted(connection, desk.book, scope, "running")
+        binding = holds.standing(connection, now)
+        fired, queued = 0, 0
+        for kind in desk.book.active():
+            true = claims.all_true(kind, *before_firing(kind)).where(scope.covers(kind), holds.not_held(kind, binding))
+            for claimed in pages(connection, true, kind):
+                # Once more under the lock, as the sweep does: a condition may look at other rows than those that are locked.
+                ids = [row.id for row in claimed]
+                ready = connection.execute(true.where(among(deadlines.c.id, ids)).order_by(deadlines.c.id)).all()
+                fired += len(ready)
+                if ready and not desk.dry_run:
+                    by_hand = {**desk.said(), "by_hand": True}
+                    queued += fire(connection, kind, desk.hand, now, ready, digest_at=digest_at, by_hand=by_hand)
+        if scope.is_one_row and not fired:
+            raise Refused(reason=f"{scope} cannot be fired: nothing of it runs and is still true, or it is held.")
+        result = {"scope": scope.document(), **desk.said(), "matched": sum(found.values()), "would": fired, "queued": queued}
+        return {**result, "fired": 0 if desk.dry_run else fired, "dry_run": desk.dry_run}

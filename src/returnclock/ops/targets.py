@@ -1,0 +1,104 @@
+"""Which deadlines an operator means: one by its number, those of one row, or all of a scope. Imports scopes and rulebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, exists, func, select
+
+from returnclock.clock import Clock
+from returnclock.errors import BadUsage, NotFound
+from returnclock.kinds import DeadlineKind
+from returnclock.ledger import Hand
+from returnclock.rulebook import Rulebook
+from returnclock.scopes import Scope, any_of, check
+from returnclock.tables.clock import deadlines
+
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What an intervention works with: the database, the clock, the rules, whose hand it is and why."""
+
+    engine: Engine
+    clock: Clock
+    book: Rulebook
+    hand: Hand
+    reason: str
+    dry_run: bool = False
+
+    def said(self) -> dict[str, Any]:
+        """What every result repeats and every event keeps: who and why."""
+        return {"reason": self.reason, "by": self.hand.actor}
+
+
+def scope_of(
+    connection: Connection, book: Rulebook, words: Sequence[str], kind: str | None, where: Mapping[str, str], everything: bool
+) -> Scope:
+    """Understand what an operator typed: "4711", "disputes 81", or columns and their values.
+
+    Raises:
+        BadUsage: nothing was named, or a column that there is not.
+        NotFound: there is no such deadline, or no kind binds such a table.
+        UnknownKind: there is no such kind.
+    """
+    name = book.kind(kind).name if kind else None
+    if len(words) > 2 or (words and (where or everything)):
+        raise BadUsage(reason="Name one deadline (its id), or one row (TABLE ID), or say by options which are meant.")
+    if len(words) == 1:
+        return _of_deadline(connection, book, words[0])
+    if words:
+        _require_table(book, words[0])
+        return Scope(name, words[0], words[1])
+    if not (name or where or everything):
+        raise BadUsage(reason="Say which: a deadline's id, TABLE ID, --kind, --country, --where COLUMN=VALUE, or --all.")
+    scope = Scope(name, where=tuple(sorted(where.items())))
+    check(scope, book.kinds)
+    return scope
+
+
+def _of_deadline(connection: Connection, book: Rulebook, written: str) -> Scope:
+    if not written.isdecimal():
+        raise BadUsage(reason=f'{written!r} is no deadline\'s id; a row is named by table and id, such as "disputes 81".')
+    row = connection.execute(select(deadlines).where(deadlines.c.id == int(written))).one_or_none()
+    if row is None:
+        raise NotFound(what="deadline", which=written, hint='; "returnclock deadlines" lists them')
+    return Scope(row.kind, book.kind(row.kind).subject.name, row.subject_id)
+
+
+def _require_table(book: Rulebook, table: str) -> None:
+    tables = sorted({kind.subject.name for kind in book.kinds})
+    if table not in tables:
+        close = get_close_matches(table, tables, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
+        raise NotFound(what="table with deadlines", which=table, hint=hint)
+
+
+def counted(connection: Connection, book: Rulebook, scope: Scope, *states: str) -> dict[str, int]:
+    """How many deadlines of each kind the scope covers in one of the states."""
+    found = {}
+    for kind in book.kinds:
+        covered = exists().where(kind.binds(), any_of(kind, [scope])).correlate(deadlines)
+        chosen = select(func.count()).where(deadlines.c.kind == kind.name, deadlines.c.state.in_(states), covered)
+        number = int(connection.execute(chosen).scalar_one())
+        if number:
+            found[kind.name] = number
+    return found
+
+
+def pages(connection: Connection, chosen: Select[Any], kind: DeadlineKind) -> Iterator[Sequence[Row[Any]]]:
+    """Take the chosen deadlines under lock, with their subjects, a page at a time in the order of their ids."""
+    of = None if connection.dialect.name in ("mysql", "mariadb") else [deadlines, kind.subject]
+    after = 0
+    while True:
+        page = chosen.where(deadlines.c.id > after).order_by(deadlines.c.id).limit(PAGE).with_for_update(of=of)
+        rows = connection.execute(page).all()
+        if rows:
+            yield rows
+        if len(rows) < PAGE:
+            return
+        after = rows[-1].id

@@ -1,0 +1,177 @@
+"""Undo: takes an automatic action back, re-arms the clock and tells the parties. Imports holds and targets.
+
+The subject gets back what the ledger kept of it when the deadline fired, and only where it still is what firing made of it:
+whoever has changed it since is right.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, literal, or_, select, update
+
+from returnclock import ledger, outbox
+from returnclock.database import writing
+from returnclock.errors import BadPolicy, Refused
+from returnclock.holds import dates_of, history_of, telling
+from returnclock.kinds import DeadlineKind, Value
+from returnclock.kinds.correction import corrections
+from returnclock.ops.targets import Desk, counted, pages
+from returnclock.period import Period
+from returnclock.policy import Policy, Reckoning, due_at
+from returnclock.scopes import Scope
+from returnclock.tables.clock import deadlines, policies
+from returnclock.tables.types import Instant, Unreadable, among, keys_of, read_instant, utc
+from returnclock.telemetry import Event
+
+
+def undo(desk: Desk, scope: Scope, *, period: Period | None = None, fired_from: datetime | None = None) -> dict[str, Any]:
+    """Take back what fired within the reversal window (``undo_within``); in one transaction.
+
+    period: the time that the party gets from now on, counted as its policy counts; by default what its first reminder leaves
+    it, and where there is none, the whole period. fired_from: only what fired at this moment or later.
+
+    Raises:
+        Refused: the scope names one row, and nothing of it could be undone.
+    """
+    with writing(desk.engine) as connection:
+        now = desk.clock.now(connection)
+        since = max(now - desk.book.guards.undo_within, fired_from or now - desk.book.guards.undo_within)
+        found = counted(connection, desk.book, scope, "fired")
+        done = {"undone": 0, "rearmed": 0, "queued": 0}
+        for kind in desk.book.active():
+            chosen = select(deadlines, policies.c.definition).join(policies, policies.c.id == deadlines.c.policy_id)
+            chosen = chosen.join(kind.subject, kind.binds()).where(scope.covers(kind), deadlines.c.state == "fired")
+            chosen = chosen.where(deadlines.c.fired_at >= since, *unchanged(kind))
+            for rows in pages(connection, chosen, kind):
+                for name, number in _undo_page(connection, desk, kind, rows, period, now).items():
+                    done[name] += number
+        if scope.is_one_row and not done["undone"]:
+            raise Refused(reason=_why_not(scope, found, desk))
+        result = {"scope": scope.document(), **desk.said(), "matched": sum(found.values()), "would": done["undone"]}
+        changed = dict.fromkeys(done, 0) if desk.dry_run else done
+        return {**result, **changed, "dry_run": desk.dry_run}
+
+
+def _why_not(scope: Scope, found: dict[str, int], desk: Desk) -> str:
+    if not found:
+        return f"{scope} has no deadline that fired; there is nothing to undo."
+    days = desk.book.guards.undo_within
+    return f"{scope} cannot be undone: it was changed since it fired, it fired longer ago than {days}, or before this was kept."
+
+
+def unchanged(kind: DeadlineKind) -> list[ColumnElement[bool]]:
+    """The conditions that a subject still is what firing made of it; its deadline is joined."""
+    conditions: list[ColumnElement[bool]] = []
+    for name, value in kind.effect.items():
+        column = kind.subject.c[name]
+        if value is Value.NOW:
+            conditions.append(utc(column) == deadlines.c.fired_at)
+        elif value is Value.DUE_AT:  # by hand it may have been before that
+            conditions.append(or_(utc(column) == deadlines.c.due_at, utc(column) == deadlines.c.fired_at))
+        else:
+            conditions.append(column == value)
+    return conditions
+
+
+def _undo_page(
+    connection: Connection, desk: Desk, kind: DeadlineKind, rows: Sequence[Row[Any]], period: Period | None, now: datetime
+) -> dict[str, int]:
+    known = _before_firing(connection, kind, rows)
+    ready = [row for row in rows if row.id in known]
+    if desk.dry_run or not ready:
+        return {"undone": len(ready)}
+    _give_back(connection, kind, ready, known)
+    ids = [row.id for row in ready]
+    true = exists().where(kind.still_true()).correlate(deadlines)
+    again = set(connection.execute(select(deadlines.c.id).where(among(deadlines.c.id, ids), true)).scalars())
+    reckoned = {row.id: _time_left(desk, row, period, now) for row in ready}
+    moves = [_rearmed(desk, kind, row, reckoned[row.id], now, "running" if row.id in again else "void") for row in ready]
+    _write(connection, moves, now)
+    told = [telling(kind, row, reckoned[row.id], **desk.said(), anew=True, rearmed=row.id in again) for row in ready]
+    ledger.record_each(connection, desk.hand, now, Event.UNDONE, told)
+    queued = outbox.queue(connection, kind, corrections(kind), ids, now)
+    return {"undone": len(ready), "rearmed": len(again), "queued": queued}
+
+
+def _before_firing(connection: Connection, kind: DeadlineKind, rows: Sequence[Row[Any]]) -> dict[int, dict[str, Any]]:
+    """What the ledger kept of each subject when its deadline last fired, in the types of its columns."""
+    found: dict[int, dict[str, Any]] = {}
+    for deadline_id, history in history_of(connection, [row.id for row in rows]).items():
+        fired = [event for event in history if event.event == kind.event]
+        kept = ((fired[-1].detail or {}).get("was_row") if fired else None) or ({} if not kind.effect else None)
+        if kept is not None:
+            values = {name: _typed(kind, name, value) for name, value in kept.items()}
+            if not any(isinstance(value, Unreadable) for value in values.values()):
+                found[deadline_id] = values
+    return found
+
+
+def _typed(kind: DeadlineKind, name: str, value: Any) -> Any:
+    return read_instant(value) if isinstance(kind.subject.c[name].type, Instant) else value
+
+
+def _give_back(connection: Connection, kind: DeadlineKind, ready: Sequence[Row[Any]], known: dict[int, dict[str, Any]]) -> None:
+    alike: defaultdict[tuple[tuple[str, Any], ...], list[str]] = defaultdict(list)
+    for row in ready:
+        alike[tuple(sorted(known[row.id].items()))].append(row.subject_id)
+    constants = [kind.subject.c[name] == value for name, value in kind.effect.items() if not isinstance(value, Value)]
+    for values, subject_ids in alike.items():
+        if values:
+            keys = keys_of(subject_ids, kind.subject_key)
+            connection.execute(update(kind.subject).where(among(kind.subject_key, keys), *constants).values(dict(values)))
+
+
+def _time_left(desk: Desk, row: Row[Any], period: Period | None, now: datetime) -> Reckoning:
+    """A date that leaves the party a fair time from now on, never before the one that it was told."""
+    dates = dates_of(desk.book, row, now)
+    policy: Policy = dates.policy
+    fair = period or (policy.remind[0] if policy.remind else policy.period)
+    try:
+        reckoned = due_at(now, replace(policy, period=fair), dates.calendar, dates.zone)
+    except BadPolicy:  # a roll that does not go with the period, or past what calendars know
+        reckoned = due_at(now, Policy(fair, remind=policy.remind), dates.calendar, dates.zone)
+    steps = ("It was undone and is counted anew from then.", *reckoned.steps)
+    later = {"promised_at": max(reckoned.promised_at, row.promised_at), "due_at": max(reckoned.due_at, row.due_at)}
+    return replace(reckoned, **later, steps=steps)
+
+
+def _rearmed(desk: Desk, kind: DeadlineKind, row: Row[Any], reckoned: Reckoning, now: datetime, state: str) -> dict[str, Any]:
+    reminders = [moment for moment in reckoned.reminders if moment > now]
+    runs = state == "running"
+    schedule = {"last_day": reckoned.last_day.isoformat(), "reminders": [moment.isoformat() for moment in reckoned.reminders]}
+    return {
+        "of": row.id,
+        "to_state": state,
+        "to_promised": reckoned.promised_at if runs else row.promised_at,
+        "to_due": reckoned.due_at if runs else row.due_at,
+        "to_remind": reminders[0] if reminders and runs else None,
+        "to_warn": desk.book.guards.warn_by(kind, reckoned, now) if runs else None,
+        "to_settled": None if runs else now,
+        "to_schedule": {**row.schedule, **schedule} if runs else row.schedule,
+    }
+
+
+def _write(connection: Connection, moves: Sequence[dict[str, Any]], now: datetime) -> None:
+    rearming = (
+        update(deadlines)
+        .where(deadlines.c.id == bindparam("of"), deadlines.c.state == "fired")
+        .values(
+            state=bindparam("to_state"),
+            promised_at=bindparam("to_promised"),
+            due_at=bindparam("to_due"),
+            remind_at=bindparam("to_remind"),
+            warn_by=bindparam("to_warn"),
+            spared_at=None,
+            fired_at=None,
+            settled_at=bindparam("to_settled"),
+            schedule=bindparam("to_schedule"),
+            stamped_at=literal(now, deadlines.c.stamped_at.type),
+            round=deadlines.c.round + 1,
+        )
+    )
+    connection.execute(rearming, list(moves))

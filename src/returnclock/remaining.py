@@ -1,0 +1,197 @@
+"""How an intervention moves the dates of a deadline: what was left is kept in the units of its policy. Pure.
+
+A deadline in days or business days keeps whole days and its time of day: as many counted days follow the day on which it
+runs again as followed the day on which it was held, and one more where it runs again at a later time of day than it was
+held, because a part of a day cannot be given back otherwise without a new time of day. Nobody gets less than was left, and
+nobody gets a whole counted day more. Elapsed time is kept to the microsecond. Imports policy, daycount and calendars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from returnclock.calendars import Calendar, Peak
+from returnclock.daycount import count_days, counts, rolled
+from returnclock.localtime import end_of_local_day, later_instant, say_day, say_day_of_year, say_local, say_utc
+from returnclock.period import Period, Unit
+from returnclock.policy import Policy, Reckoning, reckon_from_promise
+
+_ONE_DAY = timedelta(days=1)
+_OVER = time.max  # a day that is not counted is over before it begins: it gives and takes nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """The dates of a deadline as they stand, and what they are counted by.
+
+    starts: from when they were counted. spared: whether amnesty has moved ``due_at`` beyond the policy's grace.
+    """
+
+    starts: datetime
+    promised_at: datetime
+    due_at: datetime
+    last_day: date
+    policy: Policy
+    calendar: Calendar
+    zone: ZoneInfo
+    spared: bool = False
+
+    @property
+    def unit(self) -> Unit:
+        """The days that this deadline is counted in once it runs; elapsed units only where it ends at their end."""
+        period = self.policy.period.unit
+        if period is Unit.BUSINESS_DAY or (period.is_elapsed and self.policy.ends == "same_time"):
+            return period
+        return Unit.DAY
+
+    @property
+    def ends_with_day(self) -> bool:
+        """Whether the communicated moment is the end of the last day, and not one that was set by hand."""
+        return self.policy.ends == "end_of_day" and self.promised_at == end_of_local_day(self.last_day, self.zone)
+
+
+def after_hold(dates: Dates, held: datetime, until: datetime) -> Reckoning:
+    """The dates of a deadline that stood still from ``held`` to ``until``, with the steps that led there.
+
+    Never before what was communicated. A hold that began when the time had run out gives nothing back.
+    """
+    span = f"Held from {_local(held, dates)} to {_local(until, dates)}."
+    if held >= dates.due_at:
+        return _kept(dates, (span, "Nothing was left when it was held: it takes effect as soon as it runs again."))
+    if held >= dates.promised_at:
+        due, steps = _grace_after_hold(dates, held, until)
+        unchanged = _kept(dates, (span, "The communicated date had passed; what was left of the grace is kept.", *steps))
+        return replace(unchanged, due_at=max(due, dates.due_at))
+    if dates.unit.is_elapsed:
+        left = dates.promised_at - held
+        return _to(dates, until + left, (span, f"{left} of elapsed time were left, and still are."))
+    day, steps = _day_after(dates, dates.last_day, dates.unit, held, until)
+    return _on_day(dates, day, (span, *steps))
+
+
+def extended(dates: Dates, period: Period) -> Reckoning:
+    """The dates of a deadline that was given a further period from its communicated date on."""
+    said = f"Extended by {period} from {_local(dates.promised_at, dates)}."
+    if period.unit.is_elapsed:
+        return _to(dates, dates.promised_at + period.elapsed(), (said,))
+    count = count_days(dates.last_day, period, dates.calendar, dates.zone, peaks=False)
+    return _on_day(dates, count.last_day, (said, *count.steps))
+
+
+def extended_until(dates: Dates, moment: datetime) -> Reckoning:
+    """The dates of a deadline whose communicated date was set to a later moment by hand."""
+    return _to(dates, moment, ("Its date was set by hand.",))
+
+
+def layered(dates: Dates, now: datetime, away: frozenset[date]) -> Reckoning:
+    """The dates of a running deadline whose seller has announced a vacation: days after today that fall into it are skipped."""
+    if now >= dates.promised_at or dates.unit.is_elapsed:
+        return _kept(dates, ())
+    today = now.astimezone(dates.zone).date()
+    left = sum(counts(day, dates.unit, dates.calendar, dates.zone) for day in _days(today, dates.last_day))
+    under = replace(dates, calendar=dates.calendar.layered(away))
+    count = count_days(today, Period(left, dates.unit), under.calendar, dates.zone, peaks=False)
+    if count.last_day <= dates.last_day:
+        return _kept(dates, ())
+    said = f"The seller has announced a vacation; of the days that count, {left} were still to come after {say_day(today)}."
+    return _on_day(under, count.last_day, (said, *count.steps))
+
+
+def _day_after(dates: Dates, last_day: date, unit: Unit, held: datetime, until: datetime) -> tuple[date, list[str]]:
+    """The last day after a hold, and why."""
+    (held_day, held_at), (day, at) = _place(dates, held, unit), _place(dates, until, unit)
+    left = sum(counts(one, unit, dates.calendar, dates.zone) for one in _days(held_day, last_day))
+    steps = [f"{_many(left, unit)} followed the day on which it was held, and as many follow the day on which it runs again."]
+    if at > held_at:
+        left += 1
+        steps.append("It runs again later in the day than it was held: one more, so that no part of a day is lost.")
+    wanted, seasons = _with_seasons(dates, unit, day, left)
+    count = count_days(day, Period(wanted, unit), dates.calendar, dates.zone, peaks=False)
+    return count.last_day, [*steps, *seasons, *count.steps]
+
+
+def _place(dates: Dates, moment: datetime, unit: Unit) -> tuple[date, time]:
+    """The local day and its time of day; midnight is the end of the day before, and a day that is not counted is over."""
+    local = moment.astimezone(dates.zone)
+    if local.time() == time.min:
+        return local.date() - _ONE_DAY, _OVER
+    return local.date(), local.time() if counts(local.date(), unit, dates.calendar, dates.zone) else _OVER
+
+
+def _with_seasons(dates: Dates, unit: Unit, start: date, wanted: int) -> tuple[int, list[str]]:
+    """Lengthen what is left by the peak seasons that it reaches only because it was held."""
+    steps: list[str] = []
+    if unit is not Unit.BUSINESS_DAY:
+        return wanted, steps
+    known = _seasons(dates, dates.starts.astimezone(dates.zone).date(), dates.last_day)
+    while True:
+        last_day = count_days(start, Period(wanted, unit), dates.calendar, dates.zone, peaks=False).last_day
+        new = [season for season in _seasons(dates, start, last_day) if season not in known]
+        if not new:
+            return wanted, steps
+        known += new
+        wanted += sum(peak.adds.count for peak, _, _ in new)
+        steps += [
+            f"{p.name} ({say_day_of_year(a)} to {say_day_of_year(b)}) is now reached and adds {p.adds}." for p, a, b in new
+        ]
+
+
+def _seasons(dates: Dates, start: date, last_day: date) -> list[tuple[Peak, date, date]]:
+    return dates.calendar.seasons(start + _ONE_DAY, last_day) if start < last_day else []
+
+
+def _grace_after_hold(dates: Dates, held: datetime, until: datetime) -> tuple[datetime, list[str]]:
+    unit = dates.policy.grace.unit
+    if dates.spared or unit.is_elapsed or not dates.policy.grace.count:
+        return until + (dates.due_at - held), []
+    unit = unit if unit is Unit.BUSINESS_DAY else Unit.DAY
+    ends_with_day = dates.policy.ends == "end_of_day"
+    wall = (dates.due_at - timedelta(microseconds=ends_with_day)).astimezone(dates.zone)
+    day, steps = _day_after(dates, wall.date(), unit, held, until)
+    if ends_with_day:
+        return end_of_local_day(day, dates.zone), steps
+    return later_instant(datetime.combine(day, wall.time()), dates.zone), steps
+
+
+def _on_day(dates: Dates, day: date, steps: Sequence[str]) -> Reckoning:
+    """End on a local day as before: with the day, or at the communicated time of day."""
+    steps = list(steps)
+    if dates.policy.roll == "next_business_day":
+        moved = rolled(day, dates.calendar, dates.zone)
+        day = moved.last_day
+        steps += moved.steps
+    if dates.ends_with_day:
+        return _to(dates, end_of_local_day(day, dates.zone), steps, day)
+    wall = dates.promised_at.astimezone(dates.zone).time()
+    return _to(dates, later_instant(datetime.combine(day, wall), dates.zone), steps, day)
+
+
+def _to(dates: Dates, promised_at: datetime, steps: Sequence[str], last_day: date | None = None) -> Reckoning:
+    promised_at = max(promised_at, dates.promised_at).astimezone(UTC)
+    last_day = last_day or promised_at.astimezone(dates.zone).date()
+    reckoned = reckon_from_promise(
+        dates.starts, promised_at, max(last_day, dates.last_day), dates.policy, dates.calendar, dates.zone
+    )
+    said = f"Now due {_local(promised_at, dates)}, {say_utc(promised_at)}."
+    return replace(reckoned, due_at=max(reckoned.due_at, dates.due_at), steps=(*steps, said, *reckoned.steps))
+
+
+def _kept(dates: Dates, steps: tuple[str, ...]) -> Reckoning:
+    """The dates as they were."""
+    reckoned = reckon_from_promise(dates.starts, dates.promised_at, dates.last_day, dates.policy, dates.calendar, dates.zone)
+    return replace(reckoned, due_at=dates.due_at, steps=steps)
+
+
+def _days(after: date, last: date) -> Sequence[date]:
+    return [after + _ONE_DAY * number for number in range(1, (last - after).days + 1)]
+
+
+def _many(count: int, unit: Unit) -> str:
+    return f"{count} {unit.value}{'' if count == 1 else 's'}"
+
+
+def _local(moment: datetime, dates: Dates) -> str:
+    return say_local(moment.astimezone(dates.zone))

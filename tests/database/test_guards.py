@@ -1,0 +1,236 @@
+"""Amnesty, burst caps and pauses: what keeps a deadline that is due from taking effect, and what does not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from returnclock import health, pauses
+from returnclock.database import reading, writing
+from returnclock.errors import DeadlinesLate, Refused, StillPaused
+from returnclock.ledger import Hand
+from returnclock.tables.clock import events
+from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
+
+DUE = MONDAY + 5 * DAY
+FIRST, LAST = DUE - 2 * DAY, DUE - DAY
+GUARDED = '[ops]\nwarning_lead = "24 hours"\n'
+SPARED = 25 * HOUR  # the lead, and an hour for the warning to get out
+
+
+@pytest.fixture
+def dispute(market: Market) -> int:
+    market.configure(GUARDED)
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    return dispute
+
+
+def warn(market: Market, *moments: object) -> None:
+    for moment in moments:
+        market.run("send-reminders", at=moment)  # type: ignore[arg-type]
+        market.run("deliver-mail", at=moment + 7 * SECOND)  # type: ignore[operator]
+
+
+def counts(market: Market) -> tuple[dict[str, int], dict[str, int]]:
+    with reading(market.engine) as connection:
+        now = market.clock.now(connection)
+        return health.unwarned(connection, market.wiring.rulebook, now), health.spared(connection)
+
+
+def test_in_normal_running_nothing_changes(market: Market, dispute: int) -> None:
+    warn(market, FIRST, LAST)
+
+    assert market.sweep_all(at=DUE) == 1
+    assert market.events("seller_response", dispute).count("deadline:spared") == 0
+
+
+@pytest.mark.parametrize("policy", ['remind = ["1 day"]', 'remind = ["30 minutes"]'])
+def test_a_market_whose_only_reminder_is_shorter_than_the_lead_runs_on_time(market: Market, policy: str) -> None:
+    market.configure(f"{GUARDED}[policy.seller_response]\n{policy}\n")
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    warn(market, market.deadline("seller_response", dispute).remind_at)
+
+    assert market.sweep_all(at=DUE) == 1
+
+
+def test_after_an_outage_who_was_not_warned_is_warned_first_and_told_the_effective_date(market: Market, dispute: int) -> None:
+    back = DUE + HOUR
+    assert market.sweep_all(at=back) == 0
+    market.run("deliver-mail")
+
+    deadline = market.deadline("seller_response", dispute)
+    assert (deadline.state, deadline.promised_at, deadline.due_at) == ("running", DUE, back + SPARED)
+    assert [row.notice for row in market.notices()] == ["warning"]
+    (mailed,) = market.mailer.taken
+    assert "by Sunday 8 March 2026, 12:00 (UTC)" in " ".join(mailed.text.split()) or "Sun 8 March 2026, 12:00" in mailed.text
+    assert market.sweep_all(at=back + SPARED - SECOND) == 0
+    assert market.sweep_all(at=back + SPARED) == 1
+    assert market.events("seller_response", dispute)[1:] == ["deadline:spared", "notice:sent", "dispute:escalated"]
+
+
+def test_amnesty_is_granted_once_though_the_mail_server_stays_down(market: Market, dispute: int) -> None:
+    market.sweep_all(at=DUE)
+    assert counts(market)[1] == {"seller_response": 1}
+
+    assert market.sweep_all(at=DUE + SPARED) == 1
+    assert market.row("disputes", dispute).status == "escalated"
+
+
+@pytest.mark.parametrize(("sent", "spared"), [(DUE - 24 * HOUR, False), (DUE - 24 * HOUR + SECOND, True)])
+def test_a_warning_counts_that_was_out_a_day_before(market: Market, dispute: int, sent: object, spared: bool) -> None:
+    market.run("send-reminders", at=FIRST)
+    market.run("deliver-mail", at=sent)  # type: ignore[arg-type]
+
+    assert market.sweep_all(at=DUE) == (0 if spared else 1)
+
+
+def test_who_was_warned_late_gets_the_rest_of_the_day_and_no_second_warning(market: Market, dispute: int) -> None:
+    market.run("send-reminders", at=LAST)
+    market.run("deliver-mail", at=DUE - 10 * HOUR)
+    assert market.sweep_all(at=DUE) == 0
+
+    assert market.deadline("seller_response", dispute).due_at == DUE + 14 * HOUR
+    assert market.notices(notice="warning") == []
+    assert market.sweep_all(at=DUE + 14 * HOUR) == 1
+
+
+def test_who_was_warned_late_and_has_had_the_time_since_is_not_spared(market: Market, dispute: int) -> None:
+    market.run("send-reminders", at=LAST)
+    market.run("deliver-mail", at=DUE - 10 * HOUR)
+
+    assert market.sweep_all(at=DUE + 14 * HOUR) == 1
+
+
+def test_a_reminder_that_was_past_when_the_row_was_seen_was_never_owed(market: Market) -> None:
+    """The first example of the README: a dispute of five days ago that is due in ten seconds."""
+    market.configure(GUARDED)
+    market.dispute(opened_at=MONDAY - 5 * DAY + 10 * SECOND)
+    market.run("stamp", at=MONDAY)
+
+    assert market.sweep_all(at=MONDAY + 10 * SECOND) == 1
+
+
+def test_a_kind_without_reminders_fires_at_its_time(market: Market) -> None:
+    market.configure(GUARDED)
+    market.refund(inspected_at=MONDAY, status="clearing")
+    market.run("stamp", at=MONDAY)
+
+    assert market.run("flag-late-refunds", at=MONDAY + 20 * DAY)["changed"] == 2
+
+
+def test_who_has_no_address_is_not_waited_for_and_who_was_refused_is(market: Market) -> None:
+    market.configure(GUARDED)
+    nobody = market.insert("sellers", name="Ana")
+    unreachable = market.dispute(order_id=market.order(seller_id=nobody))
+    refused = market.dispute()
+    market.run("stamp", at=MONDAY)
+    market.run("send-reminders", at=FIRST)
+    market.sql(
+        "UPDATE clock_outbox SET state = 'dead', recipient = 'a@b.example' WHERE deadline_id <> :id",
+        id=market.deadline("seller_response", unreachable).id,
+    )
+    market.run("deliver-mail", at=FIRST)
+
+    assert market.sweep_all(at=DUE) == 1
+    assert market.row("disputes", unreachable).status == "escalated"
+    assert market.row("disputes", refused).status == "awaiting_seller"
+
+
+def test_a_warning_of_an_earlier_round_does_not_count(market: Market, dispute: int) -> None:
+    warn(market, FIRST, LAST)
+    market.run("escalate-disputes", at=DUE)
+    market.update("disputes", dispute, status="awaiting_seller")
+    market.run("stamp", at=DUE + DAY)
+
+    assert market.sweep_all(at=DUE + 6 * DAY) == 0
+
+
+def test_a_party_that_answers_the_warning_has_met_it(market: Market, dispute: int) -> None:
+    market.sweep_all(at=DUE)
+    market.update("disputes", dispute, status="accepted")
+    market.run("stamp")
+
+    assert market.sweep_all(at=DUE + SPARED) == 0
+    assert market.states("seller_response", dispute) == ["met"]
+
+
+def test_unwarned_deadlines_are_counted_before_they_are_due(market: Market, dispute: int) -> None:
+    market.clock.at = DUE - 24 * HOUR - SECOND
+    assert counts(market) == ({}, {})
+    market.clock.at = DUE - 24 * HOUR
+    assert counts(market) == ({"seller_response": 1}, {})
+
+
+# Burst caps
+
+
+def test_no_more_of_a_kind_fire_within_a_minute_than_the_cap_allows(market: Market) -> None:
+    market.configure('[ops]\nwarning_lead = "none"\nburst_a_minute = 3\n')
+    for _ in range(8):
+        market.dispute()
+    market.run("stamp", at=MONDAY)
+    fired = [
+        market.run("escalate-disputes", at=DUE + timedelta(seconds=second))["changed"] for second in (0, 30, 59, 60, 90, 120)
+    ]
+
+    assert fired == [3, 0, 0, 3, 0, 2]
+
+
+# Pauses
+
+
+def begin(market: Market, what: str, name: str, until: object = None) -> None:
+    with writing(market.engine) as connection:
+        pauses.begin(connection, Hand("maria"), market.clock.at, what, name, "the rules are wrong", until)  # type: ignore[arg-type]
+
+
+def end(market: Market, what: str, name: str) -> int:
+    with writing(market.engine) as connection:
+        return pauses.end(connection, Hand("jo"), market.clock.at, what, name, "mended")
+
+
+def test_a_task_that_rests_does_nothing_and_loses_nothing(market: Market) -> None:
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    begin(market, "task", "escalate-disputes")
+    result = market.run("escalate-disputes", at=DUE)
+
+    assert (result["changed"], "by maria: the rules are wrong" in result["paused"]) == (0, True)
+    with pytest.raises(Refused, match="returnclock unpause escalate-disputes"):
+        market.run("escalate-disputes", trigger="cli", actor="jo")
+    assert end(market, "task", "escalate-disputes") == 1
+    assert market.run("escalate-disputes")["changed"] == 1
+    assert [row.event for row in market.rows(events) if row.event.startswith("pause")] == ["pause:begun", "pause:ended"]
+    assert market.row("disputes", dispute).status == "escalated"
+
+
+def test_a_kind_that_rests_neither_fires_nor_reminds_and_the_kinds_beside_it_do(market: Market) -> None:
+    market.dispute()
+    market.order(delivered_at=MONDAY - 11 * DAY)
+    market.run("stamp", at=MONDAY)
+    begin(market, "kind", "seller_response", until=DUE + DAY)
+
+    assert market.run("send-reminders", at=FIRST)["by_kind"].keys() == {"return_window"}
+    assert market.run("escalate-disputes", at=DUE + DAY - SECOND)["changed"] == 0
+    assert market.run("escalate-disputes", at=DUE + DAY)["changed"] == 1
+
+
+def test_a_pause_is_an_alarm_once_it_stands_too_long(market: Market) -> None:
+    market.dispute()
+    market.run("stamp", at=MONDAY)
+    market.clock.at = DUE - HOUR / 2
+    begin(market, "kind", "seller_response")
+
+    # Half an hour late, and on purpose: that alone is no alarm within the hour.
+    assert market.run("audit", at=DUE + HOUR / 2)["backlog"] == 0
+    with pytest.raises(DeadlinesLate, match="not enforced"):
+        market.run("audit", at=DUE + HOUR / 2 + SECOND)
+    end(market, "kind", "seller_response")
+    market.run("escalate-disputes")
+    begin(market, "task", "purge")
+    market.run("audit", at=DUE + HOUR)
+    with pytest.raises(StillPaused, match="purge rests since"):
+        market.run("audit", at=DUE + 3 * HOUR)

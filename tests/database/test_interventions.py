@@ -1,0 +1,192 @@
+"""Extend, fire now and undo: by hand, with a reason, and only where it is right."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from returnclock.errors import BadPeriod, Refused
+from returnclock.tables.clock import events
+from tests.database.desk import Operator
+from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
+
+DUE = MONDAY + 5 * DAY
+
+
+@pytest.fixture
+def operator(market: Market) -> Operator:
+    return Operator(market)
+
+
+@pytest.fixture
+def dispute(market: Market) -> int:
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    return dispute
+
+
+@pytest.mark.parametrize(
+    ("how", "later"), [({"add": "2"}, 2 * DAY), ({"add": "6 hours"}, 6 * HOUR), ({"until": DUE + DAY}, DAY)]
+)
+def test_an_extension_moves_the_date_and_its_reminders(
+    market: Market, operator: Operator, dispute: int, how: dict, later: timedelta
+) -> None:  # type: ignore[type-arg]
+    assert operator.extend("disputes", dispute, at=MONDAY + DAY, **how)["extended"] == 1
+
+    deadline = market.deadline("seller_response", dispute)
+    assert (deadline.promised_at, deadline.due_at, deadline.remind_at) == (DUE + later, DUE + later, DUE + later - 2 * DAY)
+    assert market.events("seller_response", dispute) == ["deadline:stamped", "deadline:extended"]
+    assert market.sweep_all(at=DUE + later - SECOND) == 0
+    assert market.sweep_all(at=DUE + later) == 1
+
+
+def test_an_extension_keeps_business_days_and_the_end_of_the_day(market: Market, operator: Operator) -> None:
+    refund = market.refund()
+    market.run("stamp", at=MONDAY)
+    operator.extend("refunds", refund, add="5")
+
+    # Monday the 16th and five business days; the offer of mediation is counted in weeks, and the stage in business days.
+    assert market.deadline("refund_completion", refund).due_at == MONDAY.replace(day=24, hour=0)
+    assert market.deadline("refund_mediation", refund).due_at == MONDAY.replace(month=4, day=21, hour=0)
+
+
+def test_no_extension_brings_a_date_forward(market: Market, operator: Operator, dispute: int) -> None:
+    for until in (DUE, DUE - SECOND, MONDAY):
+        with pytest.raises(Refused, match="not be later than it is"):
+            operator.extend("disputes", dispute, until=until)
+    with pytest.raises(BadPeriod):
+        operator.extend("disputes", dispute, add="2 dayz")
+    assert operator.extend("disputes", dispute, add="2", dry_run=True)["extended"] == 0
+    assert market.deadline("seller_response", dispute).due_at == DUE
+
+
+def test_what_is_extended_while_it_is_held_stays_held_and_keeps_both(market: Market, operator: Operator, dispute: int) -> None:
+    operator.hold("disputes", dispute, at=MONDAY + DAY)
+    operator.extend("disputes", dispute, add="2")
+    assert market.states("seller_response", dispute) == ["held"]
+    operator.resume("disputes", dispute, at=MONDAY + 4 * DAY)
+
+    assert market.deadline("seller_response", dispute).due_at == DUE + 5 * DAY
+
+
+def test_fire_now_acts_before_its_time_and_says_who_and_why(market: Market, operator: Operator, dispute: int) -> None:
+    assert operator.fire("disputes", dispute, at=MONDAY + HOUR)["fired"] == 1
+
+    row = market.row("disputes", dispute)
+    assert (row.status, row.escalated_by, row.escalated_at) == ("escalated", "clock", MONDAY + HOUR)
+    (told,) = market.rows(events, event="dispute:escalated")
+    assert (told.actor, told.detail["reason"], told.detail["by"]) == ("maria", "the shop was down", "maria")
+    assert [row.notice for row in market.notices()] == ["outcome", "outcome"]
+    with pytest.raises(Refused):
+        operator.fire("disputes", dispute)
+
+
+@pytest.mark.parametrize("change", [{"status": "accepted"}, {"seller_replied_at": MONDAY + HOUR}])
+def test_fire_now_fires_nothing_that_is_no_longer_true(market: Market, operator: Operator, dispute: int, change: dict) -> None:  # type: ignore[type-arg]
+    market.update("disputes", dispute, **change)
+    with pytest.raises(Refused, match="still true"):
+        operator.fire("disputes", dispute, at=MONDAY + 2 * HOUR)
+    assert market.row("disputes", dispute).escalated_at is None
+
+
+def test_fire_now_leaves_what_is_held(market: Market, operator: Operator, dispute: int) -> None:
+    operator.hold("disputes", dispute)
+    with pytest.raises(Refused, match="it is held"):
+        operator.fire("disputes", dispute)
+
+
+def test_an_undone_escalation_is_as_it_was_and_runs_again(market: Market, operator: Operator, dispute: int) -> None:
+    market.run("escalate-disputes", at=DUE)
+    market.run("deliver-mail")
+    undone = DUE + 3 * HOUR
+    result = operator.undo("disputes", dispute, at=undone)
+
+    assert (result["undone"], result["rearmed"], result["queued"]) == (1, 1, 2)
+    row, deadline = market.row("disputes", dispute), market.deadline("seller_response", dispute)
+    assert (row.status, row.escalated_at, row.escalated_by) == ("awaiting_seller", None, None)
+    # What the first reminder leaves: two days, to the time of day at which it was undone.
+    assert (deadline.state, deadline.due_at, deadline.remind_at) == ("running", undone + 2 * DAY, undone + DAY)
+    for task in ("stamp", "reconcile", "deliver-mail"):
+        market.run(task)
+    assert [message.parsed["Subject"] for message in market.mailer.taken[2:]] == [
+        f"Correction for order {row.order_id}: the seller's answer is still open"
+    ] * 2
+    assert market.states("seller_response", dispute) == ["running"]
+    assert market.sweep_all(at=undone + 2 * DAY - SECOND) == 0
+    assert market.sweep_all(at=undone + 2 * DAY) == 1
+
+
+def test_an_outcome_that_was_not_sent_yet_is_not_sent_after_it_was_undone(
+    market: Market, operator: Operator, dispute: int
+) -> None:
+    market.run("escalate-disputes", at=DUE)
+    operator.undo("disputes", dispute, at=DUE + HOUR)
+    market.run("deliver-mail")
+
+    assert [row.state for row in market.notices(notice="outcome")] == ["suppressed", "suppressed"]
+
+
+@pytest.mark.parametrize("change", [{"status": "closed"}, {"escalated_by": "buyer"}, {"escalated_at": DUE + HOUR}])
+def test_what_somebody_has_changed_since_is_left_alone(market: Market, operator: Operator, dispute: int, change: dict) -> None:  # type: ignore[type-arg]
+    market.run("escalate-disputes", at=DUE)
+    market.update("disputes", dispute, **change)
+    with pytest.raises(Refused, match="changed since"):
+        operator.undo("disputes", dispute, at=DUE + HOUR)
+
+    assert {name: getattr(market.row("disputes", dispute), name) for name in change} == change
+    assert market.states("seller_response", dispute) == ["fired"]
+
+
+@pytest.mark.parametrize(("after", "undone"), [(14 * DAY, True), (14 * DAY + SECOND, False)])
+def test_an_action_is_undone_within_its_window_only(
+    market: Market, operator: Operator, dispute: int, after: timedelta, undone: bool
+) -> None:
+    market.run("escalate-disputes", at=DUE)
+    if not undone:
+        with pytest.raises(Refused, match="longer ago"):
+            operator.undo("disputes", dispute, at=DUE + after)
+    else:
+        assert operator.undo("disputes", dispute, at=DUE + after)["undone"] == 1
+
+
+def test_what_was_there_before_comes_back_even_where_it_was_not_empty(market: Market, operator: Operator) -> None:
+    """A dispute that was escalated before and reopened keeps the earlier escalation's date."""
+    earlier = MONDAY - 30 * DAY
+    dispute = market.dispute(escalated_at=earlier, escalated_by="buyer")
+    market.run("stamp", at=MONDAY)
+    market.run("escalate-disputes", at=DUE)
+    operator.undo("disputes", dispute, at=DUE + HOUR)
+
+    row = market.row("disputes", dispute)
+    assert (row.escalated_at, row.escalated_by) == (earlier, "buyer")
+
+
+def test_many_are_undone_at_once_each_to_its_own(market: Market, operator: Operator) -> None:
+    """A holiday was missing: every window of the country that expired is open again."""
+    german = [market.order(delivered_at=MONDAY, country="DE") for _ in range(3)]
+    french = market.order(delivered_at=MONDAY, country="FR")
+    market.run("stamp", at=MONDAY)
+    market.run("expire-return-windows", at=MONDAY + 20 * DAY)
+    market.update("orders", german[0], return_status="requested")
+
+    result = operator.undo(at=MONDAY + 21 * DAY, kind="return_window", country="DE")
+    assert (result["matched"], result["undone"]) == (3, 2)
+    assert [market.row("orders", order).return_status for order in german] == ["requested", "open", "open"]
+    assert market.row("orders", french).return_status == "expired"
+    assert market.row("orders", german[1]).return_expired_at is None
+
+
+def test_a_flag_that_is_undone_is_taken_off_and_set_again_only_at_the_new_date(market: Market, operator: Operator) -> None:
+    refund = market.refund()
+    market.run("stamp", at=MONDAY)
+    market.run("flag-late-refunds", at=MONDAY.replace(day=17, hour=0))
+    operator.undo("refunds", refund, at=MONDAY.replace(day=17), kind="refund_completion")
+
+    assert market.row("refunds", refund).late_since is None
+    assert market.row("refunds", refund).late_stage == "inspecting"
+    # It has no reminder: ten business days anew, from Tuesday the 17th.
+    assert market.deadline("refund_completion", refund).due_at == MONDAY.replace(month=4, day=1, hour=0)
+    market.run("stamp")
+    market.run("flag-late-refunds", at=MONDAY.replace(day=31))
+    assert market.row("refunds", refund).late_since is None
