@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from returnclock import sweep
+from returnclock import claims, sweep
 from returnclock.database import reading, writing
 from returnclock.errors import BadUsage, NotFound, Refused
 from returnclock.explain import explain
@@ -247,7 +247,9 @@ def test_a_hold_waits_for_the_sweep_that_has_claimed_the_deadline(postgres_marke
     done: list[int] = []
     with writing(market.engine) as connection:
         kind = market.wiring.rulebook.kind("seller_response")
-        ready = connection.execute(sweep.true_and_running(kind).with_for_update(of=[deadlines, kind.subject])).all()
+        ready = connection.execute(
+            claims.all_true(kind, *sweep.before_firing(kind)).with_for_update(of=[deadlines, kind.subject])
+        ).all()
         thread = threading.Thread(target=lambda: done.append(operator.hold("disputes", dispute)["held"]))
         thread.start()
         thread.join(timeout=1)
