@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, delete, exists, insert, literal, select, true, update
+from sqlalchemy import Connection, Engine, Select, Table, delete, insert, literal, select, true, update
 
 from returnclock import histogram
 from returnclock.batches import in_rounds
@@ -52,7 +52,7 @@ class _Move:
         with writing(self.engine) as connection:
             now = self.clock.now(connection)
             rows = connection.execute(self._settled(now - self.retained).limit(size)).all()
-            ids = _without_unsent(connection, [row.id for row in rows if not row.runs])
+            ids = _without_unsent(connection, self._at_rest(connection, [row.id for row in rows]))
             for table in (outbox, events, deadlines):
                 _move(connection, table, ids, now)
         if rows:
@@ -64,15 +64,23 @@ class _Move:
         return len(rows)
 
     def _settled(self, before: datetime) -> Select[Any]:
-        runs_still = exists().where(self.kind.still_true()).correlate(deadlines)
         chosen = (
-            select(deadlines.c.id, deadlines.c.settled_at, runs_still.label("runs"))
+            select(deadlines.c.id, deadlines.c.settled_at)
             .where(deadlines.c.kind == self.kind.name, deadlines.c.settled_at < before)
             .where(deadlines.c.state.in_(("met", "fired", "void")))
             .order_by(deadlines.c.settled_at, deadlines.c.id)
             .with_for_update(skip_locked=True)
         )
         return chosen if self.after is None else chosen.where(beyond((deadlines.c.settled_at, deadlines.c.id), self.after))
+
+    def _at_rest(self, connection: Connection, ids: Sequence[int]) -> list[int]:
+        """Those of the deadlines whose row no longer runs from their start."""
+        if not ids:
+            return []
+        # By their ids, as `claims` does it: a condition of the statement that finds them reads all subjects for each batch.
+        true = select(deadlines.c.id).join(self.kind.subject, self.kind.still_true()).where(among(deadlines.c.id, ids))
+        running = set(connection.execute(true).scalars())
+        return [one for one in ids if one not in running]
 
 
 def purge(
@@ -87,7 +95,8 @@ def purge(
 ) -> Tally:
     """Move and drop in batches of one short transaction each, a batch of each work in turn.
 
-    Ends when nothing is left, when ``limit`` rows were looked at, or when ``seconds_left`` are over.
+    Ends when nothing is left, when ``limit`` deadlines were looked at, or when ``seconds_left`` are over, which are for the
+    upkeep (runs, histogram) and for the moving each.
     """
     tally = Tally()
     retained = timedelta(seconds=seconds(retention.settled))
@@ -100,7 +109,8 @@ def purge(
         partial(_drop_runs, engine, clock, tally, retention, _oldest_runs),
         partial(_fold_lateness, engine, clock, newest),
     ]
-    in_rounds([*moves, *upkeep], limit=limit, size=batch_size, seconds=seconds_left)
+    in_rounds(upkeep, limit=None, size=batch_size, seconds=seconds_left)
+    in_rounds(moves, limit=limit, size=batch_size, seconds=seconds_left)
     return tally
 
 
