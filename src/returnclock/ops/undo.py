@@ -105,7 +105,7 @@ def _before_firing(connection: Connection, kind: DeadlineKind, rows: Sequence[Ro
         fired = [event for event in history if event.event == kind.event]
         kept = ((fired[-1].detail or {}).get("was_row") if fired else None) or ({} if not kind.effect else None)
         if kept is not None:
-            values = {name: _typed(kind, name, value) for name, value in kept.items()}
+            values = {name: _typed(kind, name, kept.get(name)) for name in kind.effect}
             if not any(isinstance(value, Unreadable) for value in values.values()):
                 found[deadline_id] = values
     return found
