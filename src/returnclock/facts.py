@@ -23,13 +23,14 @@ from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import archive, deadlines
 from returnclock.tables.market import buyers, orders, sellers
 from returnclock.tables.types import Instant, among, as_text, read_instant
+from returnclock.vacations import announced, days_granted
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
     """A due date with all that made it: the policy, the names of zone and calendar, and the reckoning.
 
-    anew: counted from the present instead of from the row's start.
+    anew: counted from the present instead of from the row's start. away: the days of the seller's vacation that it skips.
     """
 
     policy: Policy
@@ -37,10 +38,13 @@ class Counted:
     calendar: str
     reckoning: Reckoning
     anew: bool = False
+    away: frozenset[date] = frozenset()
 
     def schedule(self) -> dict[str, Any]:
         """What ``clock_deadlines.schedule`` keeps: zone, calendar, last local day and every reminder (ISO 8601)."""
+        away = {"away": sorted(day.isoformat() for day in self.away)} if self.away else {}
         return {
+            **away,
             "zone": self.zone,
             "calendar": self.calendar,
             "last_day": self.reckoning.last_day.isoformat(),
@@ -50,8 +54,10 @@ class Counted:
 
 def read_facts(
     connection: Connection, kind: DeadlineKind, ids: Sequence[Any], *, awaited_before: datetime | None = None
-) -> Sequence[Row[Any]]:
+) -> Sequence[Any]:
     """Read the rows of a kind's subject with those ids, each with its order and parties, and whether and from when it runs.
+
+    Where the party is a seller who has announced vacations, ``vacations`` holds them.
 
     awaited_before: leave out those that do not run, unless the date that starts them was expected before this moment.
     """
@@ -68,7 +74,14 @@ def read_facts(
     if awaited_before is not None:
         awaited = false() if kind.start_expected_at is None else kind.start_expected_at < literal(awaited_before, Instant())
         chosen = chosen.where(or_(kind.runs_while, awaited))
-    return connection.execute(chosen).all()
+    return _with_vacations(connection, kind, connection.execute(chosen).all())
+
+
+def _with_vacations(connection: Connection, kind: DeadlineKind, rows: Sequence[Row[Any]]) -> Sequence[Any]:
+    if kind.party is not Party.SELLER or kind.order_id is None:
+        return rows
+    of_all = announced(connection, (row.seller for row in rows if row.seller is not None))
+    return [_WithVacations(row, of_all[row.seller]) if row.seller in of_all else row for row in rows] if of_all else rows
 
 
 def read_archived(connection: Connection, kind: DeadlineKind, subject_ids: Sequence[str]) -> dict[str, list[Any]]:
@@ -118,8 +131,25 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
     country, subdivision = facts.country, facts.subdivision
     if policy.calendar == "party" and of_party and getattr(facts, f"{of_party}_country"):
         country, subdivision = getattr(facts, f"{of_party}_country"), getattr(facts, f"{of_party}_subdivision")
-    calendar = calendar_or_default(book, country, subdivision)
-    return Counted(policy, local.key, calendar.name, due_at(starts, policy, calendar, local))
+    away = _away(book, kind, facts, local)
+    calendar = calendar_or_default(book, country, subdivision).layered(away)
+    return Counted(policy, local.key, calendar.name, due_at(starts, policy, calendar, local), away=away)
+
+
+def _away(book: Rulebook, kind: DeadlineKind, facts: Any, local: ZoneInfo) -> frozenset[date]:
+    """The days on which the seller who must act is away; nobody else's vacation stops a clock."""
+    announced = getattr(facts, "vacations", ()) if kind.party is Party.SELLER else ()
+    return frozenset(days_granted(announced, local, book.guards.vacation_days_a_year)) if announced else frozenset()
+
+
+class _WithVacations:
+    """A row of facts, and the vacations that its seller has announced."""
+
+    def __init__(self, row: Row[Any], vacations: Sequence[Any]) -> None:
+        self._row, self.vacations = row, vacations
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._row, name)
 
 
 def kept_calendar(book: Rulebook, schedule: Mapping[str, Any]) -> Calendar:

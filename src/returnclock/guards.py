@@ -80,7 +80,10 @@ def spare(connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime,
     Returns:
         the ids of those that were spared.
     """
-    late = _warned_at(connection, [row.id for row in rows])
+    ids = [row.id for row in rows]
+    late = _warned_at(connection, ids)
+    chosen = select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at, deadlines.c.warn_by)
+    rows = connection.execute(chosen.where(among(deadlines.c.id, ids)).order_by(deadlines.c.id)).all()
     moves: list[dict[str, Any]] = []
     for row in rows:
         lead = row.due_at - row.warn_by

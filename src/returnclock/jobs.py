@@ -18,7 +18,7 @@ from returnclock.heartbeat import ping
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.localtime import later_instant
-from returnclock.ops import hold
+from returnclock.ops import hold, vacation
 from returnclock.ops.targets import Desk
 from returnclock.parcels import Post
 from returnclock.purge import purge
@@ -67,8 +67,8 @@ def has_work(wiring: Wiring, task: str) -> bool:
     swept = wiring.rulebook.tasks()
     if task in swept:
         with reading(engine) as connection:
-            holds_wait = hold.has_work(connection, clock.now(connection))
-        return holds_wait or sweep.has_work(engine, clock, swept[task])
+            ordered = hold.has_work(connection, clock.now(connection)) or vacation.has_work(connection)
+        return ordered or sweep.has_work(engine, clock, swept[task])
     if task == "stamp":
         return stamp.has_work(engine)
     if task == "send-reminders":
@@ -82,8 +82,12 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
         return sweep.would_sweep(wiring.engine, wiring.clock, kinds, limit=job.limit)
     with reading(wiring.engine) as connection:
         holds_wait = hold.has_work(connection, wiring.clock.now(connection))
+        vacations_wait = vacation.has_work(connection)
+    desk = Desk(wiring.engine, wiring.clock, wiring.rulebook, job.hand, "what was ordered is carried out")
     if holds_wait:
-        hold.enact(Desk(wiring.engine, wiring.clock, wiring.rulebook, job.hand, "a hold that was ordered"))
+        hold.enact(desk)
+    if vacations_wait:
+        vacation.apply(desk)
     return sweep.sweep(
         wiring.engine,
         wiring.clock,

@@ -162,7 +162,8 @@ def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], be
         last_day=date.fromisoformat(schedule["last_day"]),
         reminders=tuple(datetime.fromisoformat(moment) for moment in schedule["reminders"]),
     )
-    counted = Counted(policy, schedule["zone"], schedule["calendar"], reckoning)
+    away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ()))
+    counted = Counted(policy, schedule["zone"], schedule["calendar"], reckoning, away=away)
     return _with_steps(counted, (*reckoning.steps, step))
 
 

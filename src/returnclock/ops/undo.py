@@ -103,9 +103,10 @@ def _before_firing(connection: Connection, kind: DeadlineKind, rows: Sequence[Ro
     found: dict[int, dict[str, Any]] = {}
     for deadline_id, history in history_of(connection, [row.id for row in rows]).items():
         fired = [event for event in history if event.event == kind.event]
-        kept = ((fired[-1].detail or {}).get("was_row") if fired else None) or ({} if not kind.effect else None)
+        kept = (fired[-1].detail or {}).get("was_row") if fired else None
+        kept = {} if kept is None and not kind.effect else kept
         if kept is not None:
-            values = {name: _typed(kind, name, value) for name, value in kept.items()}
+            values = {name: _typed(kind, name, kept.get(name)) for name in kind.effect}
             if not any(isinstance(value, Unreadable) for value in values.values()):
                 found[deadline_id] = values
     return found

@@ -202,7 +202,7 @@ def legible(value: Any) -> Any:
 def plain(value: Any) -> Any:
     """A value of a column in JSON types, as the ledger and the archive keep it; an instant in the form that sorts."""
     if isinstance(value, datetime):
-        return written(value)
+        return written(value if value.tzinfo else value.replace(tzinfo=UTC))
     return str(value) if isinstance(value, date | Decimal) else legible(value)
 
 

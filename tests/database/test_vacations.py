@@ -1,0 +1,122 @@
+"""A seller's vacation: its days do not count for the seller, from the announcement on, and only so many a year."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from returnclock.database import reading
+from returnclock.errors import BadUsage, NotFound, Refused
+from returnclock.explain import explain
+from returnclock.ops.vacation import announce, take_back
+from returnclock.tables.clock import events, vacations
+from tests.database.desk import Operator
+from tests.database.market import DAY, HOUR, MONDAY, Market
+
+DUE = MONDAY + 5 * DAY
+
+
+@pytest.fixture
+def seller(market: Market) -> int:
+    return market.insert("sellers", name="Ana", email="ana@shop.example", time_zone="Europe/Lisbon")
+
+
+def away(market: Market, seller: int, first: date, last: date, *, dry_run: bool = False) -> dict[str, object]:
+    return announce(Operator(market).desk(dry_run), seller, first, last)
+
+
+def test_what_is_stamped_under_a_vacation_skips_its_days_and_says_so(market: Market, seller: int) -> None:
+    away(market, seller, date(2026, 3, 4), date(2026, 3, 6))
+    dispute = market.dispute(order_id=market.order(seller_id=seller))
+    other = market.dispute()
+    market.run("stamp", at=MONDAY + HOUR)
+
+    assert market.deadline("seller_response", dispute).due_at == DUE + 3 * DAY
+    assert market.deadline("seller_response", other).due_at == DUE
+    with reading(market.engine) as connection:
+        (story,) = explain(connection, market.wiring.rulebook, "disputes", str(dispute), MONDAY).stories
+    assert "Wed 4 Mar to Fri 6 Mar 2026 skipped: vacation of the seller." in story.steps
+
+
+def test_the_buyer_s_time_and_elapsed_time_run_on(market: Market, seller: int) -> None:
+    market.configure('[policy.seller_response]\nperiod = "120 hours"\n')
+    away(market, seller, date(2026, 3, 4), date(2026, 3, 6))
+    order = market.order(seller_id=seller, delivered_at=MONDAY)
+    delivered = market.order(seller_id=seller, delivered_at=MONDAY)
+    dispute = market.dispute(order_id=order)
+    market.run("stamp", at=MONDAY + HOUR)
+
+    assert market.deadline("seller_response", dispute).due_at == DUE
+    assert market.deadline("return_window", delivered).due_at == MONDAY.replace(day=18, hour=0)
+
+
+def test_business_days_of_the_seller_skip_it_too(market: Market, seller: int) -> None:
+    away(market, seller, date(2026, 3, 4), date(2026, 3, 8))
+    refund = market.refund(order_id=market.order(seller_id=seller))
+    market.run("stamp", at=MONDAY + HOUR)
+
+    assert market.deadline("refund_inspection", refund).due_at == MONDAY.replace(day=11, hour=0)  # the 3rd, the 9th, the 10th
+
+
+def test_what_runs_already_is_moved_by_the_days_to_come_only(market: Market, seller: int) -> None:
+    dispute = market.dispute(order_id=market.order(seller_id=seller))
+    market.run("stamp", at=MONDAY)
+    market.clock.at = MONDAY + 2 * DAY  # Wednesday the 4th, which is under way
+    assert away(market, seller, date(2026, 3, 3), date(2026, 3, 5))["moved"] == 1
+
+    deadline = market.deadline("seller_response", dispute)
+    assert (deadline.due_at, deadline.remind_at) == (DUE + DAY, DUE - DAY)
+    assert market.events("seller_response", dispute) == ["deadline:stamped", "deadline:postponed"]
+
+
+def test_one_that_a_front_end_writes_is_applied_by_the_next_tick(market: Market, seller: int) -> None:
+    dispute = market.dispute(order_id=market.order(seller_id=seller))
+    market.run("stamp", at=MONDAY)
+    market.insert("clock_vacations", seller_id=seller, first_day="2026-03-04", last_day="2026-03-05", announced_at=MONDAY)
+    market.run("escalate-disputes", at=MONDAY + HOUR)
+
+    assert market.deadline("seller_response", dispute).due_at == DUE + 2 * DAY
+    assert [row.applied_at for row in market.rows(vacations)] == [MONDAY + HOUR]
+    market.run("escalate-disputes", at=MONDAY + 2 * HOUR)
+    assert market.deadline("seller_response", dispute).due_at == DUE + 2 * DAY
+
+
+def test_no_more_days_count_in_a_year_than_the_cap(market: Market, seller: int) -> None:
+    market.configure('[ops]\nwarning_lead = "none"\nvacation_days_a_year = 3\n')
+    assert away(market, seller, date(2026, 3, 3), date(2026, 3, 4))["granted"] == 2
+    assert away(market, seller, date(2026, 3, 5), date(2026, 3, 9))["granted"] == 1
+    assert away(market, seller, date(2026, 12, 31), date(2027, 1, 2))["granted"] == 2
+    with pytest.raises(Refused, match="3 days of the year are granted"):
+        away(market, seller, date(2026, 6, 1), date(2026, 6, 2))
+    dispute = market.dispute(order_id=market.order(seller_id=seller))
+    market.run("stamp", at=MONDAY + HOUR)
+
+    assert market.deadline("seller_response", dispute).due_at == DUE + 3 * DAY
+
+
+def test_a_vacation_is_not_retroactive_and_a_rehearsal_leaves_no_trace(market: Market, seller: int) -> None:
+    with pytest.raises(Refused, match="all are past"):
+        away(market, seller, date(2026, 2, 1), date(2026, 3, 2))
+    assert away(market, seller, date(2026, 3, 1), date(2026, 3, 3), dry_run=True)["granted"] == 1
+    with pytest.raises(BadUsage):
+        away(market, seller, date(2026, 3, 3), date(2026, 3, 1))
+    with pytest.raises(NotFound):
+        away(market, 987, date(2026, 3, 3), date(2026, 3, 4))
+    assert (market.count(vacations), market.count(events)) == (0, 0)
+
+
+def test_one_that_is_taken_back_counts_no_later_day_and_takes_no_date_away(market: Market, seller: int) -> None:
+    order = market.order(seller_id=seller)
+    first = market.dispute(order_id=order)
+    number = away(market, seller, date(2026, 3, 4), date(2026, 3, 6))["vacation"]
+    market.run("stamp", at=MONDAY)
+    market.clock.at = MONDAY + 2 * DAY
+    take_back(Operator(market).desk(), number)  # type: ignore[arg-type]
+    second = market.dispute(order_id=order)
+    market.run("stamp")
+
+    assert market.deadline("seller_response", first).due_at == DUE + 3 * DAY
+    assert market.deadline("seller_response", second).due_at == DUE + DAY
+    with pytest.raises(Refused):
+        take_back(Operator(market).desk(), number)  # type: ignore[arg-type]
