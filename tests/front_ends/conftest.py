@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,34 +18,25 @@ PG = "pg@8.16.3"
 
 
 @pytest.fixture(scope="module")
-def on_postgres(
-    tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer, redis_server: RedisServer
-) -> Iterator[Deployment]:
-    """PostgreSQL and Redis."""
-    url = postgres.create_database()
-    market = Deployment(tmp_path_factory.mktemp("postgres"), url, REDIS_URL=redis_server.numbered_url(3))
-    with market.running():
-        yield market
-    postgres.drop_database(url)
-
-
-@pytest.fixture(scope="module")
-def on_mariadb(tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDBServer) -> Iterator[Deployment]:
-    """MariaDB, and the ticks in files."""
-    url = mariadb.create_database()
-    market = Deployment(tmp_path_factory.mktemp("mariadb"), url)
-    with market.running():
-        yield market
-    mariadb.drop_database(url)
-
-
-@pytest.fixture(scope="module")
-def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """The embedded default."""
-    folder = tmp_path_factory.mktemp("sqlite")
-    market = Deployment(folder, f"sqlite:///{folder / 'market.db'}")
-    with market.running():
-        yield market
+def deployments(
+    tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer, mariadb: MariaDBServer, redis_server: RedisServer
+) -> Iterator[dict[str, Deployment]]:
+    """PostgreSQL with Redis, MariaDB with the ticks in files, and the embedded default; started and stopped side by side."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("postgresql", "mariadb", "sqlite")}
+    urls = {
+        "postgresql": postgres.create_database(),
+        "mariadb": mariadb.create_database(),
+        "sqlite": f"sqlite:///{folders['sqlite'] / 'market.db'}",
+    }
+    environ = {"postgresql": {"REDIS_URL": redis_server.numbered_url(3)}}
+    markets = {name: Deployment(folders[name], url, **environ.get(name, {})) for name, url in urls.items()}
+    with ThreadPoolExecutor() as threads, ExitStack() as stack:
+        running = [market.running() for market in markets.values()]
+        list(threads.map(lambda one: one.__enter__(), running))
+        stack.callback(lambda: list(threads.map(lambda one: one.__exit__(None, None, None), running)))
+        yield markets
+    postgres.drop_database(urls["postgresql"])
+    mariadb.drop_database(urls["mariadb"])
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from sqlalchemy import select
 
 from returnclock.database import reading
@@ -47,21 +48,55 @@ def php(dsn: str, user: str, first: int) -> list[str | Path]:
     return [program("php", "php"), CASES / "case.php", dsn, user, str(first)]
 
 
-def play_together(*commands: Sequence[str | Path], **environ: str) -> None:
-    """Run front ends side by side; each must tell the same story."""
-    started = [
-        subprocess.Popen(
-            command,
-            env={**os.environ, "TZ": "America/New_York", **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for command in commands
-    ]
-    ended = [process.communicate(timeout=120) for process in started]
-    assert [said + fault for said, fault in ended] == [TOLD] * len(commands)
+def commands(deployments: Mapping[str, Deployment]) -> dict[tuple[str, int], list[str | Path]]:
+    """Two front ends for each database, by its name and the first of their ids."""
+    url = {name: market.environ["DATABASE_URL"] for name, market in deployments.items()}
+    libpq = url["postgresql"].replace("+psycopg", "")
+    psql = (program("psql", "postgres"), "-qAtX", "-v", "ON_ERROR_STOP=1", libpq, "-c")
+    parts = urlsplit(url["mariadb"])
+    host, port, database = str(parts.hostname), str(parts.port), parts.path[1:]
+    mariadb = (program("mariadb", "mariadbd"), "--no-defaults", "-h", host, "-P", port, "-u", "root", "-N", "-B", database)
+    in_utc = ("--init-command", "SET time_zone = '+00:00'", "-e")
+    file = url["sqlite"].removeprefix("sqlite:///")
+    sqlite3 = (program("sqlite3", "sqlite3"), "-cmd", ".timeout 5000", file)
+    return {
+        ("postgresql", FIRST): [program("node", "node"), CASES / "case.js", libpq, str(FIRST)],
+        ("postgresql", SECOND): shell(SECOND, "now() - interval '432000 seconds' + interval '2 seconds'", *psql),
+        ("mariadb", FIRST): php(f"mysql:host={host};port={port};dbname={database};charset=utf8mb4", "root", FIRST),
+        ("mariadb", SECOND): shell(SECOND, "CURRENT_TIMESTAMP - INTERVAL 5 DAY + INTERVAL 2 SECOND", *mariadb, *in_utc),
+        ("sqlite", FIRST): php(f"sqlite:{file}", "", FIRST),
+        ("sqlite", SECOND): shell(SECOND, "datetime('now', '-5 days', '+2 seconds')", *sqlite3),
+    }
+
+
+@pytest.fixture(scope="module")
+def told(deployments: dict[str, Deployment], node_modules: Path) -> dict[tuple[str, int], str]:
+    """What each front end said; all play side by side, each in a session of another time zone than UTC."""
+    environ = {**os.environ, "TZ": "America/New_York", "PGTZ": "Pacific/Auckland", "NODE_PATH": str(node_modules)}
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    started = {
+        who: subprocess.Popen(command, env=environ, text=True, **pipes)  # type: ignore[call-overload]
+        for who, command in commands(deployments).items()
+    }
+    return {who: process.communicate(timeout=120)[0] for who, process in started.items()}
+
+
+@pytest.mark.parametrize(
+    ("database", "first"),
+    [
+        pytest.param("postgresql", FIRST, id="node"),
+        pytest.param("postgresql", SECOND, id="psql"),
+        pytest.param("mariadb", FIRST, id="php-mariadb"),
+        pytest.param("mariadb", SECOND, id="mariadb"),
+        pytest.param("sqlite", FIRST, id="php-sqlite"),
+        pytest.param("sqlite", SECOND, id="sqlite3"),
+    ],
+)
+def test_a_case_from_the_order_to_the_refund(
+    deployments: dict[str, Deployment], told: dict[tuple[str, int], str], database: str, first: int
+) -> None:
+    assert told[database, first] == TOLD
+    assert_ledger_agrees(deployments[database], first)
 
 
 def assert_ledger_agrees(market: Deployment, first: int) -> None:
@@ -77,43 +112,3 @@ def assert_ledger_agrees(market: Deployment, first: int) -> None:
     assert of("refund_completion", first + 4) == ["deadline:stamped", "deadline:met"]
     with reading(market.engine) as connection:
         assert connection.execute(select(problems.c.problem)).all() == []
-
-
-def test_node_and_psql(on_postgres: Deployment, node_modules: Path) -> None:
-    url = on_postgres.environ["DATABASE_URL"].replace("+psycopg", "")
-    psql = (program("psql", "postgres"), "-qAtX", "-v", "ON_ERROR_STOP=1", url, "-c")
-    play_together(
-        [program("node", "node"), CASES / "case.js", url, str(FIRST)],
-        shell(SECOND, "now() - interval '432000 seconds' + interval '2 seconds'", *psql),
-        NODE_PATH=str(node_modules),
-        PGTZ="Pacific/Auckland",
-    )
-    for first in (FIRST, SECOND):
-        assert_ledger_agrees(on_postgres, first)
-
-
-def test_php_and_the_shell_on_mariadb(on_mariadb: Deployment) -> None:
-    parts = urlsplit(on_mariadb.environ["DATABASE_URL"])
-    place, name = (parts.hostname or "", str(parts.port)), parts.path[1:]
-    client = (program("mariadb", "mariadbd"), "--no-defaults", "-h", place[0], "-P", place[1], "-u", "root", "-N", "-B")
-    play_together(
-        php(f"mysql:host={place[0]};port={place[1]};dbname={name};charset=utf8mb4", "root", FIRST),
-        shell(
-            SECOND,
-            "CURRENT_TIMESTAMP - INTERVAL 5 DAY + INTERVAL 2 SECOND",
-            *(*client, "--init-command", "SET time_zone = '+00:00'", name, "-e"),
-        ),
-    )
-    for first in (FIRST, SECOND):
-        assert_ledger_agrees(on_mariadb, first)
-
-
-def test_php_and_sqlite3(on_sqlite: Deployment) -> None:
-    file = on_sqlite.environ["DATABASE_URL"].removeprefix("sqlite:///")
-    sqlite3 = (program("sqlite3", "sqlite3"), "-cmd", ".timeout 5000", file)
-    play_together(
-        php(f"sqlite:{file}", "", FIRST),
-        shell(SECOND, "datetime('now', '-5 days', '+2 seconds')", *sqlite3),
-    )
-    for first in (FIRST, SECOND):
-        assert_ledger_agrees(on_sqlite, first)
