@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
+from tests.front_ends.tutorials import DATABASE
 from tests.servers import MariaDBServer, PostgresServer, RedisServer
-from tests.servers.programs import program
 from tests.system.deployment import Deployment
-
-PG = "pg@8.16.3"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +20,7 @@ def deployments(
     """PostgreSQL with Redis, MariaDB with the ticks in files, and the embedded default; started and stopped side by side."""
     folders = {name: tmp_path_factory.mktemp(name) for name in ("postgresql", "mariadb", "sqlite")}
     urls = {
-        "postgresql": postgres.create_database(),
+        "postgresql": postgres.create_database(DATABASE),
         "mariadb": mariadb.create_database(),
         "sqlite": f"sqlite:///{folders['sqlite'] / 'market.db'}",
     }
@@ -37,12 +33,3 @@ def deployments(
         yield markets
     postgres.drop_database(urls["postgresql"])
     mariadb.drop_database(urls["mariadb"])
-
-
-@pytest.fixture(scope="session")
-def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with pg, fetched by npm; no lock file, which would name the place that it was fetched from."""
-    folder = tmp_path_factory.mktemp("npm")
-    quiet = ["--no-package-lock", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-    subprocess.run([program("npm", "npm"), "install", "--prefix", folder, *quiet, PG], check=True, timeout=120)
-    return folder / "node_modules"

@@ -1,14 +1,17 @@
 """Front ends in other languages play a whole case, from the order to the refund, against a real worker and beat.
 
-They know docs/front-end.md and their database's own driver, and nothing of ours. Each says what its deadlines became.
+They know docs/front-end.md and their database's own driver, and nothing of ours. Each says what its deadlines became. Beside
+them the tutorials are followed to the letter.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,9 +19,12 @@ from sqlalchemy import select
 
 from returnclock.database import reading
 from returnclock.tables.clock import events, problems
+from tests.front_ends.tutorials import TUTORIALS, environment, follow
+from tests.servers import PostgresServer
 from tests.servers.programs import program
 from tests.system.deployment import Deployment
 
+PG = "pg@8.16.3"
 CASES = Path(__file__).parent / "cases"
 FIRST, SECOND = 1000, 2000  # the ids of two front ends that share a database
 TOLD = """\
@@ -69,10 +75,31 @@ def commands(deployments: Mapping[str, Deployment]) -> dict[tuple[str, int], lis
     }
 
 
+def fetch_pg(folder: Path) -> Path:
+    """Have npm fetch pg; without a lock file, which would name the place that it was fetched from."""
+    quiet = ["--no-package-lock", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+    subprocess.run([program("npm", "npm"), "install", "--prefix", folder, *quiet, PG], check=True, timeout=120)
+    return folder / "node_modules"
+
+
 @pytest.fixture(scope="module")
-def told(deployments: dict[str, Deployment], node_modules: Path) -> dict[tuple[str, int], str]:
+def followed(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> Iterator[dict[str, Future[Any]]]:
+    """The tutorials, and the fetching of pg, side by side; they install what they need before there is a worker."""
+    for name in ("node", "npm", "ruby", "php"):
+        program(name, name)
+    environ = environment(postgres.url())
+    with ThreadPoolExecutor() as threads:
+        folders = {name: tmp_path_factory.mktemp(name) for name in (*TUTORIALS, "npm")}
+        going = {name: threads.submit(follow, name, folders[name], environ) for name in TUTORIALS}
+        going["npm"] = threads.submit(fetch_pg, folders["npm"])
+        yield going
+
+
+@pytest.fixture(scope="module")
+def told(followed: dict[str, Future[Any]], deployments: dict[str, Deployment]) -> dict[tuple[str, int], str]:
     """What each front end said; all play side by side, each in a session of another time zone than UTC."""
-    environ = {**os.environ, "TZ": "America/New_York", "PGTZ": "Pacific/Auckland", "NODE_PATH": str(node_modules)}
+    modules = followed["npm"].result()
+    environ = {**os.environ, "TZ": "America/New_York", "PGTZ": "Pacific/Auckland", "NODE_PATH": str(modules)}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     started = {
         who: subprocess.Popen(command, env=environ, text=True, **pipes)  # type: ignore[call-overload]
@@ -88,8 +115,8 @@ def told(deployments: dict[str, Deployment], node_modules: Path) -> dict[tuple[s
         pytest.param("postgresql", SECOND, id="psql"),
         pytest.param("mariadb", FIRST, id="php-mariadb"),
         pytest.param("mariadb", SECOND, id="mariadb"),
-        pytest.param("sqlite", FIRST, id="php-sqlite"),
-        pytest.param("sqlite", SECOND, id="sqlite3"),
+        pytest.param("sqlite", FIRST, id="php-embedded"),
+        pytest.param("sqlite", SECOND, id="shell-embedded"),
     ],
 )
 def test_a_case_from_the_order_to_the_refund(
@@ -97,6 +124,17 @@ def test_a_case_from_the_order_to_the_refund(
 ) -> None:
     assert told[database, first] == TOLD
     assert_ledger_agrees(deployments[database], first)
+
+
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_a_tutorial_leads_to_a_date_that_is_explained(
+    told: dict[tuple[str, int], str], followed: dict[str, Future[Any]], name: str
+) -> None:
+    said = followed[name].result()
+
+    assert "5 days, until " in said
+    assert "The day of the event is not counted" in said
+    assert said.endswith("answered\n")
 
 
 def assert_ledger_agrees(market: Deployment, first: int) -> None:
@@ -111,4 +149,5 @@ def assert_ledger_agrees(market: Deployment, first: int) -> None:
     assert of("seller_response", first + 3) == LEDGER["silent"]
     assert of("refund_completion", first + 4) == ["deadline:stamped", "deadline:met"]
     with reading(market.engine) as connection:
-        assert connection.execute(select(problems.c.problem)).all() == []
+        ours = problems.c.subject_id.in_([str(row_id) for row_id in range(first, first + 5)])
+        assert connection.execute(select(problems.c.problem).where(ours)).all() == []
