@@ -11,17 +11,17 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, exists, insert, literal, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, exists, insert, literal, or_, select, update
 
 from returnclock.clock import Clock
-from returnclock.database import reading, writing
+from returnclock.database import reading, retried, writing
 from returnclock.faults import EARLIEST
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
 from returnclock.stamp import stamp
 from returnclock.tables import clock as own
-from returnclock.tables.clock import LIVE_STATES, changes, deadlines
+from returnclock.tables.clock import LIVE_STATES, changes, deadlines, policies
 from returnclock.tables.types import Instant, as_text
 from returnclock.tally import Tally
 
@@ -41,6 +41,7 @@ def reconcile(
     """Note every row whose deadline is missing or outlived it, and every row with an open problem; then stamp."""
     with reading(engine) as connection:
         now = clock.now(connection)
+    retried(partial(_name_tables, engine, book))
     for kind in book.active():
         for query in (partial(_unstamped, kind, book), partial(_outlived, kind)):
             _note(engine, query, kind.subject.name)
@@ -51,6 +52,14 @@ def reconcile(
             _note_page(engine, page, kind.subject.name)
     _note_open_problems(engine)
     return stamp(engine, clock, book, hand, limit=limit, batch_size=batch_size, seconds=seconds)
+
+
+def _name_tables(engine: Engine, book: Rulebook) -> None:
+    """Say beside the policies which table a kind binds, where another version or a former mapping has not."""
+    with writing(engine) as connection:
+        for kind in book.kinds:
+            wrong = (policies.c.kind == kind.name, policies.c.table_name.is_distinct_from(kind.subject.name))
+            connection.execute(update(policies).where(*wrong).values(table_name=kind.subject.name))
 
 
 def would_reconcile(engine: Engine, book: Rulebook) -> Tally:

@@ -42,6 +42,7 @@ class Stamping:
         key = (kind.name, policy.digest)
         if key not in self.policy_ids:
             row = {"kind": kind.name, "digest": policy.digest, "definition": policy.definition()}
+            row["table_name"] = kind.subject.name
             unique = (policies.c.kind, policies.c.digest)
             self.connection.execute(insert_new(self.connection, policies, unique), [row])
             known = select(policies.c.id).where(policies.c.kind == kind.name, policies.c.digest == policy.digest)

@@ -92,7 +92,8 @@ def test_every_column_of_ours_says_in_the_database_when_it_changes(postgres_mark
     wanted |= {(table.name, column.name): column.comment for table in MARKET_TABLES.values() for column in table.columns}
     asked = text(
         "SELECT table_name, column_name, col_description(('public.' || table_name)::regclass, ordinal_position)"
-        " FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> :version"
+        " FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)"
+        " WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> :version"
     )
     with postgres_market.transaction() as connection:
         said = {(row[0], row[1]): row[2] for row in connection.execute(asked, {"version": schema.VERSION_TABLE})}

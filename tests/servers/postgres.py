@@ -54,8 +54,8 @@ class PostgresServer(ServerProcess):
         """The URL for psql and every other client of libpq."""
         return f"postgresql://postgres@{HOST}:{self.port}/{database}"
 
-    def create_database(self) -> str:
-        database = f"market_{next(self._numbers)}"
+    def create_database(self, name: str = "") -> str:
+        database = name or f"market_{next(self._numbers)}"
         self._execute(f'CREATE DATABASE "{database}"')
         return self.url(database)
 

@@ -14,8 +14,13 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 # Debian keeps daemons in sbin, which is not in everybody's PATH, and PostgreSQL's programs outside of any PATH.
 SBIN = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
-# A program that shows its package is there -> (Debian's package, Homebrew's).
+# A program that shows its packages are there -> (Debian's packages, Homebrew's).
 PACKAGES = {
+    # Front ends in other languages.
+    "node": ("nodejs", "node"),
+    "npm": ("npm", "node"),
+    "php": ("php-cli php-mysql php-sqlite3", "php"),
+    "ruby": ("ruby ruby-activerecord ruby-pg", "ruby"),
     "postgres": ("postgresql", "postgresql@16"),
     "mariadbd": ("mariadb-server", "mariadb"),
     "pgbouncer": ("pgbouncer", "pgbouncer"),
@@ -72,7 +77,7 @@ def install() -> None:
     names = missing_packages()
     if not names or os.geteuid() != 0 or not shutil.which("apt-get"):
         return
-    packages = [PACKAGES[name][0] for name in names]
+    packages = [package for name in names for package in PACKAGES[name][0].split()]
     print(f"Installing for the tests: {', '.join(packages)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with services_not_started():

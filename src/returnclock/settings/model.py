@@ -93,7 +93,7 @@ class MailSettings:
 class TickSettings:
     """How often beat sends each tick. A tick that is missed or doubled is harmless; these set only the promptness."""
 
-    stamp: str = "1 second"
+    stamp: str = "0.5 seconds"
     sweep: str = "2 seconds"
     remind: str = "5 seconds"
     deliver: str = "2 seconds"

@@ -25,6 +25,7 @@ policies = Table(
     Column("digest", Key, nullable=False, comment="Digest of the definition; set at insert."),
     Column("definition", Document, nullable=False, comment="The policy as it was when first used; never changes."),
     Column("created_at", Instant, nullable=False, server_default=present(), comment="When it was first used."),
+    Column("table_name", Key, comment="The table whose rows its kind binds; follows the settings."),
     UniqueConstraint("kind", "digest"),
 )
 
@@ -53,6 +54,7 @@ deadlines = Table(
     # The subject first: before PostgreSQL has statistics it would otherwise read all rows of a kind for each batch.
     UniqueConstraint("subject_id", "kind", "starts_at"),
     one_of("state", "state", DEADLINE_STATES),
+    sqlite_autoincrement=True,  # an id given twice would be a Message-ID given twice
 )
 # The words are literal, not parameters: a partial index serves only a statement that can be seen to keep within it.
 is_running = deadlines.c.state == literal_column("'running'")
@@ -91,6 +93,7 @@ events = Table(
     Column("actor", Key, nullable=False, comment="Who: clock, a login, a party. Never changes."),
     Column("run_id", BigId, comment="The run in clock_runs that did it. Never changes."),
     Column("detail", Document, comment="What else there is to say, such as each step of the counting. Never changes."),
+    sqlite_autoincrement=True,  # whoever follows the feed by id would miss an id that is given again
 )
 Index("ix_clock_events_subject", events.c.kind, events.c.subject_id)
 Index("ix_clock_events_deadline", events.c.deadline_id)

@@ -14,7 +14,7 @@ from celery.beat import Scheduler
 
 logger = logging.getLogger(__name__)
 
-# About half a minute of ticks: enough for each worker to have one at hand, few enough to catch up with in a moment.
+# About twenty seconds of ticks: enough for each worker to have one at hand, few enough to catch up with in a moment.
 MAX_WAITING = 100
 # Ticks that come this seldom may join when the quick ones have filled the queue, or a busy minute would cost an hour.
 SELDOM_S = 30

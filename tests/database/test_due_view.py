@@ -1,0 +1,173 @@
+"""The view clock_due: what a front end shows of a row's deadlines, found at once among thousands."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import insert, text, update
+
+from returnclock import schema
+from returnclock.tables.clock import events, policies
+from returnclock.tables.market import disputes
+from returnclock.tables.types import read_instant
+from tests.database.market import DAY, HOUR, MONDAY, Market
+
+BEFORE = str(ScriptDirectory.from_config(schema._config()).get_revision("0004").down_revision)
+COLUMNS = (
+    *("deadline_id", "table_name", "subject_id", "kind", "party", "state", "starts_at", "promised_at", "due_at", "last_day"),
+    *("ends", "time_zone", "remind_at", "explanation", "steps"),
+)
+
+
+def due(market: Market, table: str, row_id: Any) -> list[dict[str, Any]]:
+    """What a front end reads of a row, with its own connection."""
+    asked = text("SELECT * FROM clock_due WHERE table_name = :table AND subject_id = :id ORDER BY deadline_id")
+    with market.front_end.connect() as connection:
+        return [dict(row) for row in connection.execute(asked, {"table": table, "id": str(row_id)}).mappings()]
+
+
+def one(market: Market, table: str, row_id: Any, kind: str) -> dict[str, Any]:
+    (found,) = (row for row in due(market, table, row_id) if row["kind"] == kind)
+    return found
+
+
+def steps(row: dict[str, Any]) -> list[str]:
+    told = row["steps"]
+    read = json.loads(told) if isinstance(told, str) else told
+    assert isinstance(read, list)
+    return read
+
+
+def test_a_new_dispute_shows_its_dates_and_how_they_came_about(market: Market) -> None:
+    seller = market.insert("sellers", time_zone="Europe/Lisbon")
+    dispute = market.dispute(order_id=market.order(seller_id=seller))
+    market.run("stamp", at=MONDAY + HOUR)
+
+    row = one(market, "disputes", dispute, "seller_response")
+    assert tuple(row) == COLUMNS
+    assert (row["subject_id"], row["party"], row["state"]) == (str(dispute), "seller", "running")
+    instants = [read_instant(row[name]) for name in ("starts_at", "promised_at", "due_at", "remind_at")]
+    assert instants == [MONDAY, MONDAY + 5 * DAY, MONDAY + 5 * DAY, MONDAY + 3 * DAY]
+    assert (row["last_day"], row["ends"], row["time_zone"]) == ("2026-03-07", "same_time", "Europe/Lisbon")
+    assert row["explanation"] == "5 days, until 2026-03-07 (Europe/Lisbon)"
+    assert steps(row)[0] == "Starts Mon 2 Mar 2026 10:00 (Europe/Lisbon)."
+
+
+def test_the_explanation_names_calendar_and_grace(market: Market) -> None:
+    market.configure('[policy.refund_completion]\ngrace = "2 business days"\n')
+    refund = market.refund(order_id=market.order(country="DE", subdivision="BY"))
+    market.run("stamp", at=MONDAY + HOUR)
+
+    row = one(market, "refunds", refund, "refund_completion")
+    assert row["explanation"] == (
+        "10 business days, until the end of 2026-03-16 (UTC), calendar DE-BY, then a grace of 2 business days"
+    )
+    assert read_instant(row["due_at"]) - read_instant(row["promised_at"]) == 2 * DAY  # type: ignore[operator]
+
+
+def test_a_row_counted_anew_shows_the_steps_of_the_latest_counting(market: Market) -> None:
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY + HOUR)
+    for status in ("awaiting_buyer", "awaiting_seller"):
+        market.update("disputes", dispute, status=status)
+        market.run("stamp", at=market.clock.at + DAY)
+
+    row = one(market, "disputes", dispute, "seller_response")
+    assert read_instant(row["promised_at"]) == MONDAY + HOUR + 7 * DAY
+    assert "counted anew from when it ran again" in steps(row)[0]
+
+
+def test_a_deadline_without_a_story_is_still_shown(market: Market) -> None:
+    dispute = market.dispute()
+    market.run("stamp")
+    market.sql("DELETE FROM clock_events")
+
+    assert one(market, "disputes", dispute, "seller_response")["steps"] is None
+
+
+def test_a_kind_of_the_shop_s_own_names_its_table(market: Market) -> None:
+    market.configure('kinds = ["tests.database.refused_dispute:REFUSED_DISPUTE"]\n')
+    dispute = market.dispute(status="refused", seller_replied_at=MONDAY)
+    market.run("stamp", at=MONDAY + HOUR)
+
+    assert one(market, "disputes", dispute, "refused_dispute")["party"] == "buyer"
+
+
+def test_reconcile_names_the_table_that_the_version_before_did_not(market: Market) -> None:
+    dispute = market.dispute()
+    market.run("stamp")
+    with market.transaction() as connection:
+        connection.execute(update(policies).values(table_name=None))
+    assert due(market, "disputes", dispute) == []
+
+    market.run("reconcile")
+    assert len(due(market, "disputes", dispute)) == 1
+
+
+def test_the_upgrade_names_the_tables_of_what_is_already_there(fresh_market: Market) -> None:
+    dispute, refund = fresh_market.dispute(), fresh_market.refund()
+    order = fresh_market.order(delivered_at=MONDAY)
+    fresh_market.run("stamp", at=MONDAY + HOUR)
+    with fresh_market.transaction() as connection:
+        command.downgrade(schema._config(connection), BEFORE)
+    schema.upgrade(fresh_market.engine)
+
+    rows = {"disputes": dispute, "orders": order, "refunds": refund}
+    assert {name: len(due(fresh_market, name, row)) for name, row in rows.items()} == {"disputes": 1, "orders": 1, "refunds": 3}
+
+
+PLANS = {
+    "sqlite": ("EXPLAIN QUERY PLAN ", "SCAN d", "sqlite_autoindex_clock_deadlines_1 (subject_id=?)"),
+    "postgresql": ("EXPLAIN ", "Seq Scan on clock_deadlines", "uq_clock_deadlines_subject_id"),
+    "mariadb": ("EXPLAIN FORMAT=JSON ", '"access_type": "ALL"', "uq_clock_deadlines_subject_id"),
+}
+THOUSANDS = 4000
+
+
+def test_one_row_among_thousands_is_found_by_index(market: Market) -> None:
+    order = market.order()
+    rows = [{"id": number, "order_id": order, "opened_at": MONDAY} for number in range(1, THOUSANDS + 1)]
+    with market.transaction() as connection:
+        connection.execute(insert(disputes), rows)
+    market.run("stamp", at=MONDAY + HOUR)
+    explain, whole_table, subject = PLANS[market.dialect]
+    for statistics in (False, True):
+        if statistics:
+            names = "clock_deadlines, clock_events, clock_policies"
+            market.sql({"mariadb": f"ANALYZE TABLE {names}", "postgresql": f"ANALYZE {names}"}.get(market.dialect, "ANALYZE"))
+        with market.front_end.connect() as connection:
+            asked = explain + "SELECT * FROM clock_due WHERE table_name = 'disputes' AND subject_id = '2000'"
+            plan = "\n".join(" ".join(map(str, row)) for row in connection.execute(text(asked)))
+        assert whole_table not in plan, plan
+        assert subject in plan and "ix_clock_events_deadline" in plan, plan
+
+
+def test_an_id_is_given_once_though_purge_took_the_newest_rows(market: Market) -> None:
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    market.update("disputes", dispute, status="accepted")
+    market.run("stamp")
+    (old,) = due(market, "disputes", dispute)
+    newest = max(row.id for row in market.rows(events))
+    market.run("purge", at=MONDAY + 800 * DAY)
+    assert due(market, "disputes", dispute) == []
+
+    again = market.dispute(opened_at=market.clock.at)
+    market.run("stamp")
+    (new,) = due(market, "disputes", again)
+    assert new["deadline_id"] > old["deadline_id"]
+    assert min(row.id for row in market.rows(events)) > newest
+
+
+def test_every_column_of_the_view_says_what_it_is(postgres_market: Market) -> None:
+    asked = text(
+        "SELECT column_name, col_description('clock_due'::regclass, ordinal_position)"
+        " FROM information_schema.columns WHERE table_name = 'clock_due' ORDER BY ordinal_position"
+    )
+    with postgres_market.transaction() as connection:
+        said = dict(tuple(row) for row in connection.execute(asked))
+    assert tuple(said) == COLUMNS
+    assert all(said.values())
