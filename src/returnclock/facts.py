@@ -27,18 +27,26 @@ from returnclock.tables.types import Instant, among, as_text, read_instant
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A due date with all that made it: the policy, the names of zone and calendar, and the reckoning."""
+    """A due date with all that made it: the policy, the names of zone and calendar, and the reckoning.
+
+    counted_from: the instant from which days were counted; later than the row's start where it was counted anew.
+    """
 
     policy: Policy
     zone: str
     calendar: str
     reckoning: Reckoning
+    counted_from: datetime
 
     def schedule(self) -> dict[str, Any]:
-        """What ``clock_deadlines.schedule`` keeps: zone, calendar, last local day and every reminder (ISO 8601)."""
+        """What ``clock_deadlines.schedule`` keeps: zone, calendar, first instant, last local day and every reminder (ISO 8601).
+
+        Of the calendar only the name: its days are not kept, because the date that they made is.
+        """
         return {
             "zone": self.zone,
             "calendar": self.calendar,
+            "counted_from": self.counted_from.isoformat(),
             "last_day": self.reckoning.last_day.isoformat(),
             "reminders": [moment.isoformat() for moment in self.reckoning.reminders],
         }
@@ -115,7 +123,17 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
     if policy.calendar == "party" and of_party and getattr(facts, f"{of_party}_country"):
         country, subdivision = getattr(facts, f"{of_party}_country"), getattr(facts, f"{of_party}_subdivision")
     calendar = calendar_or_default(book, country, subdivision)
-    return Counted(policy, local.key, calendar.name, due_at(starts, policy, calendar, local))
+    return Counted(policy, local.key, calendar.name, due_at(starts, policy, calendar, local), starts)
+
+
+def counting_start(kind: DeadlineKind, kept: Any) -> datetime:
+    """From when a deadline's days were counted: its start, or when it ran again if its kind then counts anew."""
+    said = kept.schedule.get("counted_from")
+    if said is not None:
+        return datetime.fromisoformat(said)
+    # Deadlines of an older version do not say it; one that was re-opened was counted from its stamp.
+    anew = kind.reopening == "restarts" and kept.round > 0
+    return kept.stamped_at if anew else kept.starts_at  # type: ignore[no-any-return]
 
 
 def zone_or(name: str | None, fallback: str) -> ZoneInfo:

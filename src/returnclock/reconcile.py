@@ -35,7 +35,7 @@ def reconcile(
     with reading(engine) as connection:
         now = clock.now(connection)
     for kind in book.active():
-        for query in (partial(_unstamped, kind, book), partial(_outlived, kind)):
+        for query in (partial(unstamped, kind, book), partial(_outlived, kind)):
             _note(engine, query, kind.subject.name)
         overdue = _overdue_starts(kind, now)
         if overdue is not None:
@@ -50,13 +50,14 @@ def would_reconcile(engine: Engine, book: Rulebook) -> Tally:
     """Count the rows that reconcile would have looked at, and change nothing."""
     tally = Tally()
     for kind in book.active():
-        for query in (partial(_unstamped, kind, book), partial(_outlived, kind)):
-            for page in _pages(engine, query):
+        for query in (partial(unstamped, kind, book), partial(_outlived, kind)):
+            for page in pages(engine, query):
                 tally.of(kind.name).examined += len(page)
     return tally
 
 
-def _unstamped(kind: DeadlineKind, book: Rulebook, after: Any) -> Select[Any]:
+def unstamped(kind: DeadlineKind, book: Rulebook, after: Any) -> Select[Any]:
+    """A page of the rows that run and have no deadline of the kind, from after a key on; `pages` goes through them all."""
     accounted: list[ColumnElement[bool]] = [deadlines.c.state.in_(LIVE_STATES)]
     if not kind.firing_stops:
         accounted.append(deadlines.c.state == "fired")
@@ -86,7 +87,8 @@ def _outlived(kind: DeadlineKind, after: Any) -> Select[Any]:
     return chosen.order_by(deadlines.c.id).limit(_PAGE)
 
 
-def _pages(engine: Engine, query: Callable[[Any], Select[Any]]) -> Iterator[Sequence[Any]]:
+def pages(engine: Engine, query: Callable[[Any], Select[Any]]) -> Iterator[Sequence[Any]]:
+    """Every page of a query, each in a transaction of its own; the query is handed the last row's ``after``, at first None."""
     after = None
     while True:
         with reading(engine) as connection:
@@ -99,7 +101,7 @@ def _pages(engine: Engine, query: Callable[[Any], Select[Any]]) -> Iterator[Sequ
 
 
 def _note(engine: Engine, query: Callable[[Any], Select[Any]], table_name: str) -> None:
-    for page in _pages(engine, query):
+    for page in pages(engine, query):
         _note_page(engine, page, table_name)
 
 
