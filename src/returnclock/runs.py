@@ -7,6 +7,7 @@ result object.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from time import perf_counter
@@ -66,6 +67,19 @@ def perform(
     result = _result(task, run_id, trigger, now, tally, perf_counter() - begun)
     idle = not any(result[name] for name in ("examined", "changed", "queued", "problems"))
     retried(lambda: _finish(wiring, run_id, state="succeeded", result=result, idle=idle))
+    return result
+
+
+def performed(wiring: Wiring, task: str, *, actor: str, act: Callable[[Hand], dict[str, Any]]) -> dict[str, Any]:
+    """Do what a command of an operator does, with a row in ``clock_runs`` as for a task; ``act`` returns the result."""
+    run_id, _ = retried(lambda: _begin(wiring, task, "cli", actor, None))
+    try:
+        result = act(Hand(actor, run_id)) | {"task": task, "run_id": run_id}
+    except BaseException as fault:
+        reason = f"{type(fault).__name__}: {fault}"
+        retried(lambda: _finish(wiring, run_id, state="failed", error=reason))
+        raise
+    retried(lambda: _finish(wiring, run_id, state="succeeded", result=result, idle=False))
     return result
 
 
