@@ -6,12 +6,14 @@ mounted as ``celery -A returnclock.tasks returnclock``. Imports every other room
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import click
 
 from returnclock import __version__
-from returnclock.cli import database, inspect, notices, processes, reckon, rules, work
+from returnclock.cli import database, history, inspect, notices, processes, reckon, rules, work
 from returnclock.errors import ReturnclockError
 
 
@@ -26,6 +28,8 @@ class Commands(click.Group):
             click.echo(f"returnclock: {fault}", err=True)
             ctx.exit(fault.exit_code)
         except BrokenPipeError:
+            # Whoever read has gone. The interpreter would say so once more when it empties the buffer at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except Exception as fault:
             if type(fault).__module__.startswith("sqlalchemy."):
@@ -44,7 +48,7 @@ def cli() -> None:
     """
 
 
-for module in (processes, work, inspect, notices, rules, reckon, database):
+for module in (processes, work, inspect, history, notices, rules, reckon, database):
     for command in module.COMMANDS:
         cli.add_command(command)
 

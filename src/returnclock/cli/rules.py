@@ -163,13 +163,11 @@ def _wired(config: Path | None) -> tuple[Wiring, Rulebook]:
     """This deployment's wiring, and the rulebook of the file if one is named."""
     import os
 
+    from returnclock.cli.opening import opened
     from returnclock.rulebook import write_rulebook
-    from returnclock.schema import require_upgraded
     from returnclock.settings import CONFIG_VARIABLE, load
-    from returnclock.wiring import wire
 
-    wiring = wire()
-    require_upgraded(wiring.engine)
+    wiring = opened()
     if config is None:
         return wiring, wiring.rulebook
     return wiring, write_rulebook(load({**os.environ, CONFIG_VARIABLE: str(config)}))
