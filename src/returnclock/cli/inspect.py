@@ -1,4 +1,4 @@
-"""The commands that look and change nothing: status, explain, deadlines, problems, check."""
+"""The commands that look and change nothing: explain, deadlines, problems, check."""
 
 from __future__ import annotations
 
@@ -8,20 +8,6 @@ import click
 
 from returnclock.cli.output import instant, json_option, print_json, print_table, style
 from returnclock.errors import BadInstant, ReturnclockError
-
-
-@click.command()
-@json_option
-def status(as_json: bool) -> None:
-    """Say what is late, what waits, what comes within the hour, and when each task last worked."""
-    from returnclock.cli.report import gather, tell
-    from returnclock.wiring import wire
-
-    report = gather(wire())
-    if as_json:
-        print_json(report)
-    else:
-        tell(report)
 
 
 @click.command()
@@ -162,4 +148,4 @@ def problems(show_all: bool, limit: int, as_json: bool) -> None:
         click.echo(f"Only the first {limit} are shown; --limit shows more.")
 
 
-COMMANDS = (status, explain, deadlines, problems, check)
+COMMANDS = (explain, deadlines, problems, check)
