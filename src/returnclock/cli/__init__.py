@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from returnclock import __version__
-from returnclock.cli import database, history, inspect, notices, processes, reckon, rules, watch, work
+from returnclock.cli import ahead, database, history, inspect, notices, processes, reckon, rules, watch, work
 from returnclock.errors import ReturnclockError
 
 
@@ -48,7 +48,7 @@ def cli() -> None:
     """
 
 
-for module in (processes, work, watch, inspect, history, notices, rules, reckon, database):
+for module in (processes, work, watch, inspect, history, ahead, notices, rules, reckon, database):
     for command in module.COMMANDS:
         cli.add_command(command)
 
