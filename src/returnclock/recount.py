@@ -45,6 +45,8 @@ class Case(StrEnum):
     NOT_RUNNING = "no longer runs"
 
 
+NOTICE_GIVEN = "notice_given_at"  # in a schedule: that its date is a restamp's notice, and since when
+
 CHANGES = (Case.EARLIER, Case.LATER, Case.FIRES_NOW, Case.REMINDERS)
 
 # What happens to a deadline by itself. Any other event ``deadline:…`` after its date was given is a person's doing.
@@ -175,7 +177,8 @@ def _told_by_subject(connection: Connection, kind: DeadlineKind, moved: Sequence
     columns = (deadlines.c.id, deadlines.c.subject_id, deadlines.c.promised_at, deadlines.c.schedule)
     chosen = select(*columns).where(among(deadlines.c.subject_id, sorted(wanted)), deadlines.c.kind == kind.name)
     later = [row for row in connection.execute(chosen) if row.promised_at > wanted[row.subject_id]]
-    told = told_of(connection, [row.id for row in later])
+    # What a restamp has given notice of counts as told before the notice is sent.
+    told = told_of(connection, [row.id for row in later]) | {row.id for row in later if NOTICE_GIVEN in row.schedule}
     found: defaultdict[str, list[Any]] = defaultdict(list)
     for row in later:
         if row.id in told:

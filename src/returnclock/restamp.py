@@ -27,7 +27,7 @@ from returnclock.facts import Counted, count_by
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.period import Period, Unit
-from returnclock.recount import CHANGES, Case, Move, recounted, with_past_reminders
+from returnclock.recount import CHANGES, NOTICE_GIVEN, Case, Move, recounted, with_past_reminders
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import deadlines, is_running, is_unsent, outbox
 from returnclock.tables.types import among
@@ -37,7 +37,7 @@ from returnclock.write_deadlines import Stamping, told_in_ledger, told_of, with_
 Overdue = Literal["fire", "notice", "skip"]
 CHANGED_MEANWHILE = "changed meanwhile"
 SKIPPED = "skipped, would fire now"
-NOTICE_GIVEN = "given notice"
+GIVEN_NOTICE = "given notice"
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _write(plan: Plan, kind: DeadlineKind, moves: Sequence[Move]) -> list[str]:
             if decided is None:
                 continue
             counted, case = decided
-            rows.append(_values(stamping, kind, move, counted, now))
+            rows.append(_values(stamping, kind, move, counted, case, now))
             told.append(_told(plan, kind, move, counted, case))
             became.append(case)
         update_rows(connection, deadlines, rows)
@@ -169,7 +169,7 @@ def _decided(plan: Plan, kind: DeadlineKind, move: Move, now: datetime) -> tuple
         return move.counted, str(move.case)
     # It would fire now, also where it would not yet have done so a moment ago, when it was judged.
     if plan.overdue == "notice":
-        return _given_notice(plan, kind, move, move.counted, now), NOTICE_GIVEN
+        return _given_notice(plan, kind, move, move.counted, now), GIVEN_NOTICE
     return (move.counted, str(Case.FIRES_NOW)) if plan.overdue == "fire" else None
 
 
@@ -181,7 +181,8 @@ def _given_notice(plan: Plan, kind: DeadlineKind, move: Move, by_rule: Counted, 
         f"By the rule of {now:%Y-%m-%d} it would have ended on {by_rule.reckoning.due_at:%Y-%m-%d %H:%M} UTC. "
         f"Notice is given and {policy.period} are counted from now."
     )
-    counted = with_steps(replace(counted, policy=by_rule.policy), (step, *counted.reckoning.steps))
+    by_rule_from = replace(counted, policy=by_rule.policy, counted_from=by_rule.counted_from)
+    counted = with_steps(by_rule_from, (step, *counted.reckoning.steps))
     counted = with_past_reminders(counted, move.kept, now)
     if not kind.notices_for("reminder"):
         return counted
@@ -190,7 +191,7 @@ def _given_notice(plan: Plan, kind: DeadlineKind, move: Move, by_rule: Counted, 
     return replace(counted, reckoning=replace(counted.reckoning, reminders=reminders))
 
 
-def _values(stamping: Stamping, kind: DeadlineKind, move: Move, counted: Counted, now: datetime) -> dict[str, Any]:
+def _values(stamping: Stamping, kind: DeadlineKind, move: Move, counted: Counted, case: str, now: datetime) -> dict[str, Any]:
     waits = move.kept.remind_at is not None and move.kept.remind_at <= now  # one that is due already is not forgotten
     coming = next((moment for moment in counted.reckoning.reminders if moment >= now), None)
     return {
@@ -199,7 +200,7 @@ def _values(stamping: Stamping, kind: DeadlineKind, move: Move, counted: Counted
         "due_at": counted.reckoning.due_at,
         "remind_at": move.kept.remind_at if waits else coming,
         "policy_id": stamping.policy_id(kind, counted.policy),
-        "schedule": counted.schedule(),
+        "schedule": counted.schedule() | ({NOTICE_GIVEN: now.isoformat()} if case == GIVEN_NOTICE else {}),
     }
 
 

@@ -30,9 +30,8 @@ def sentence(event: Mapping[str, Any], kind: DeadlineKind | None = None) -> str:
 
 
 def who(event: Mapping[str, Any]) -> str:
-    """Whose hand it was: ``by the clock in run 12``, ``by maria``."""
-    actor = "by itself" if event["actor"] == "clock" else f"by {event['actor']}"
-    return f"{actor} (run {event['run_id']})" if event["run_id"] else actor
+    """Whose hand it was: ``clock, run 12``, ``maria``."""
+    return f"{event['actor']}, run {event['run_id']}" if event["run_id"] else str(event["actor"])
 
 
 def _moment(value: object) -> str:

@@ -16,7 +16,7 @@ from returnclock.database import writing
 from returnclock.ledger import Hand
 from returnclock.preview import Preview, preview
 from returnclock.recount import Case
-from returnclock.restamp import CHANGED_MEANWHILE, NOTICE_GIVEN, SKIPPED, Overdue, Plan, Restamped, restamp
+from returnclock.restamp import CHANGED_MEANWHILE, GIVEN_NOTICE, SKIPPED, Overdue, Plan, Restamped, restamp
 from returnclock.tables.clock import deadlines, events, outbox, policies
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 
@@ -357,7 +357,7 @@ def test_fire_lets_the_next_sweep_fire_it(overdue: tuple[Market, int]) -> None:
 
 def test_notice_reminds_the_party_at_once_and_gives_whole_days_from_now(overdue: tuple[Market, int]) -> None:
     market, dispute = overdue
-    assert restamped(market, "notice", notice_days=2).moved["seller_response"] == {NOTICE_GIVEN: 1}
+    assert restamped(market, "notice", notice_days=2).moved["seller_response"] == {GIVEN_NOTICE: 1}
 
     deadline = market.deadline("seller_response", dispute)
     assert (deadline.promised_at, deadline.due_at) == (MONDAY + 6 * DAY, MONDAY + 6 * DAY)
@@ -365,9 +365,19 @@ def test_notice_reminds_the_party_at_once_and_gives_whole_days_from_now(overdue:
     market.run("deliver-mail")
     (message,) = market.mailer.taken
     assert "due in 2 days" in message.parsed["Subject"]
-    assert previewed(market).total(Case.FIRES_NOW) == 0
     assert market.sweep_all(at=MONDAY + 6 * DAY - SECOND) == 0
     assert market.sweep_all(at=MONDAY + 6 * DAY) == 1
+
+
+def test_a_second_restamp_keeps_what_the_first_gave_notice_of_also_before_it_is_sent(overdue: tuple[Market, int]) -> None:
+    market, dispute = overdue
+    restamped(market, "notice", notice_days=2)
+
+    assert cases(previewed(market)) == {Case.PROMISED: 1}
+    assert restamped(market, "fire").total() == 0
+    market.configure(LONGER)
+    assert restamped(market).total() == 1
+    assert market.deadline("seller_response", dispute).due_at == MONDAY + 8 * DAY
 
 
 def test_a_notice_goes_out_although_earlier_reminders_have_gone_before(market: Market) -> None:

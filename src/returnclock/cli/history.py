@@ -177,7 +177,7 @@ def _print_event(wiring: Wiring, row: Any, as_json: bool) -> None:
         return
     of = f"{kind.subject.name if kind else event['kind'] or ''} {event['subject_id'] or ''}".strip()
     begin = style(f"{event['id']:>8}  {instant(event['at'])}", dim=True)
-    click.echo(f"{begin}  {style(of, bold=True)}: {sentence(event, kind)} {style(who(event), dim=True)}")
+    click.echo(f"{begin}  {style(of, bold=True)}: {sentence(event, kind)} {style(f'({who(event)})', dim=True)}")
 
 
 @click.command()
@@ -230,6 +230,7 @@ def _tell_runs(rows: Sequence[Mapping[str, Any]], limit: int) -> None:
         result = row["result"] or {}
         took = (row["finished_at"] - row["started_at"]).total_seconds() if row["finished_at"] else None
         did = ", ".join(f"{name} {result[name]}" for name in ("changed", "moved", "queued", "problems") if result.get(name))
+        did = did or ("nothing to change" if row["state"] == "succeeded" else "")
         said = (row["error"] or did).strip().splitlines()
         told = {"took": span(took) if took is not None else "", "did": said[0][:120] if said else ""}
         shown.append({**row, **told, "by": f"{row['trigger']} ({row['actor']})"})

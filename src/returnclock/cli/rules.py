@@ -203,7 +203,7 @@ def _tell(found: Preview) -> None:
         click.echo()
         click.echo(style(name, bold=True))
         rows = {**kind.cases, **{f"new, {case}": number for case, number in kind.new.items()}}
-        for case, number in sorted(rows.items(), key=lambda row: -row[1]):
+        for case, number in sorted(rows.items(), key=_urgent_first):
             click.echo(f"  {number:>8}  {style(case, fg=_COLOURS.get(case))}")
             for sample in kind.samples.get(case, ()):
                 click.echo(f"            {_sample(sample)}")
@@ -212,14 +212,20 @@ def _tell(found: Preview) -> None:
 _COLOURS = {"would fire now": "red", "new, would fire now": "red", "earlier": "yellow", "uncountable": "yellow"}
 
 
+def _urgent_first(row: tuple[str, int]) -> tuple[bool, int]:
+    return ("fire now" not in row[0], -row[1])
+
+
 def _sample(sample: Mapping[str, Any]) -> str:
     before, after = sample["before"], sample["after"]
     if before and after:
         dates = f"{instant(before['due_at'])} -> {instant(after['due_at'])}"
     elif after:
         dates = f"due {instant(after['due_at'])}"
+    elif before:
+        dates = f"stays due {instant(before['due_at'])}"
     else:
-        dates = f"due {instant(before['due_at'])}" if before else "no date"
+        return str(sample["why"])
     return f"{sample['subject']}: {dates}; {sample['why']}"
 
 
