@@ -189,7 +189,7 @@ def _print_event(wiring: Wiring, row: Any, as_json: bool) -> None:
 @moment_option("--since", help="Only those that started since then (ISO 8601, UTC unless it says).")
 @click.option("--idle", is_flag=True, help="Also those that found nothing to do.")
 @click.option("--failures", is_flag=True, help="Group the failed ones by their error.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @json_option
 def runs(
     task: str | None,

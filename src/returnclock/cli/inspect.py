@@ -83,7 +83,7 @@ def explain(table: str, identity: str, as_json: bool) -> None:
     help="By which date to list them.",
 )
 @click.option("--newest-first", is_flag=True, help="The other way round.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @json_option
 def deadlines(late: bool, order_by: str, newest_first: bool, limit: int, as_json: bool, **filters: Any) -> None:
     """List deadlines, those due first first. "returnclock explain TABLE ID" then tells one row's story."""
@@ -154,7 +154,7 @@ def _chosen(
 
 @click.command()
 @click.option("--all", "show_all", is_flag=True, help="Also those that were mended.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
 @json_option
 def problems(show_all: bool, limit: int, as_json: bool) -> None:
     """List the rows that were set aside or fell back, each with what to do about it."""
