@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import schema
+from returnclock.cli import cli
 from returnclock.clock import FrozenClock
 from returnclock.database import open_engine, reading
 from returnclock.follow import Follower
@@ -137,3 +140,14 @@ def test_what_is_not_theirs_is_refused_to_them(accounts: Accounts, who: str) -> 
         with engine.connect() as connection, pytest.raises(DBAPIError, match="denied"):
             connection.execute(text(statement))
     engine.dispose()
+
+
+def test_the_command_prints_them_as_statements(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", accounts.owner.url.render_as_string(hide_password=False))
+    monkeypatch.chdir(accounts.folder)
+    words = ["db", "grants", "--account", "clock", "--front-end", "shop"]
+    told = CliRunner().invoke(cli, words).stdout.replace("`", '"')
+    both = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    assert 'GRANT SELECT, UPDATE ("escalated_at", "escalated_by", "status") ON ' in told
+    assert set(both) == {"clock", "shop"}
+    assert all(statement in told for statement in "\n".join(both["clock"]).replace("`", '"').splitlines())
