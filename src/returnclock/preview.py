@@ -128,7 +128,7 @@ def _why(connection: Connection, move: Move) -> str:
     """What has changed since the date was given: the rule, the zone, the calendar, or the days of the same calendar."""
     kept, counted = move.kept, move.counted
     assert counted is not None
-    if counted.policy.digest != kept.digest:
+    if counted.policy.digest != move.digest:
         old = connection.execute(select(policies.c.definition).where(policies.c.id == kept.policy_id)).scalar_one()
         new = counted.policy.definition()
         differ = [f"{_WORDS[name]} {_said(old.get(name))} -> {_said(new[name])}" for name in new if old.get(name) != new[name]]

@@ -206,5 +206,5 @@ def _values(stamping: Stamping, kind: DeadlineKind, move: Move, counted: Counted
 
 def _told(plan: Plan, kind: DeadlineKind, move: Move, counted: Counted, case: str) -> dict[str, Any]:
     kept = move.kept
-    before = {"promised_at": kept.promised_at.isoformat(), "due_at": kept.due_at.isoformat(), "policy": kept.digest}
+    before = {"promised_at": kept.promised_at.isoformat(), "due_at": kept.due_at.isoformat(), "policy": move.digest}
     return told_in_ledger(kind, kept.id, kept.subject_id, counted, case=case, reason=plan.reason, before=before)

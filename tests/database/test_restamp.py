@@ -522,7 +522,7 @@ def test_two_restamps_at_once_move_every_deadline_once(market: Market) -> None:
     assert {row.due_at for row in market.rows(deadlines)} == {MONDAY + 8 * DAY}
 
 
-def test_a_page_is_found_by_an_index_and_asks_a_fixed_number_of_questions(market: Market) -> None:
+def test_a_page_asks_a_fixed_number_of_questions(market: Market) -> None:
     opened(market, 9)
     market.configure(LONGER)
     said: list[str] = []
