@@ -8,29 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, or_, select
 
+from returnclock.calendars import zone
 from returnclock.errors import NotFound
 from returnclock.facts import read_facts
 from returnclock.faults import anchor_fault, order_fault
 from returnclock.kinds import DeadlineKind
+from returnclock.localtime import say_local
 from returnclock.policy import Policy
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, events, outbox, policies, problems
 from returnclock.tables.types import keys_of
 from returnclock.telemetry import Event
+from returnclock.telling import sentence
 
 _MOVED = (Event.RESUMED, Event.EXTENDED, Event.POSTPONED, Event.SPARED)
 
 
 @dataclass(frozen=True)
 class Story:
-    """One deadline's story: what it is now, by which rule, how it was counted, what happened, what comes next."""
+    """One deadline's story: what it is now, by which rule, how it was counted, what happened, what comes next.
 
+    ``summary`` says it in one breath; each of ``events`` has under ``told`` what happened, as a sentence.
+    """
+
+    summary: str
     deadline: dict[str, Any]
     rule: str
     policy: dict[str, Any]
@@ -95,15 +102,46 @@ def _kept(connection: Connection, kind: DeadlineKind, subject_id: str) -> Sequen
 def _story(connection: Connection, kind: DeadlineKind, row: Row[Any], facts: Any, now: datetime) -> Story:
     about = select(events).where(events.c.deadline_id == row.id).order_by(events.c.id)
     happened = [dict(event._mapping) for event in connection.execute(about)]
+    for event in happened:
+        event["told"] = sentence(event, kind)
     mailed = connection.execute(select(outbox).where(outbox.c.deadline_id == row.id).order_by(outbox.c.id))
     notices = tuple(dict(notice._mapping) for notice in mailed)
     told = dict(row._mapping)
     definition = told.pop("definition")
     policy = Policy.from_definition(definition)
-    rule = f"{policy.period} for {kind.title}, ends at the {policy.ends.replace('_', ' ')}, on the {row.party}'s clock"
-    return Story(
-        told, rule, definition, _steps(happened), tuple(happened), notices, _next(kind, row, facts, notices, happened, now)
-    )
+    ends = {"same_time": "at the same time of day", "end_of_day": "with the last day"}[policy.ends]
+    rule = f"{policy.period} for {kind.title}, ending {ends}; the {row.party} must act"
+    summary = _summary(kind, row, now)
+    following = _next(kind, row, facts, notices, happened, now)
+    return Story(summary, told, rule, definition, _steps(happened), tuple(happened), notices, following)
+
+
+def _summary(kind: DeadlineKind, row: Row[Any], now: datetime) -> str:
+    """How it stands, in one sentence, in the time of the place where the days are counted."""
+    local = zone(row.schedule["zone"])
+    until, title = say_local(row.promised_at.astimezone(local)), kind.title
+    if row.state == "running" and row.due_at <= now:
+        return f"{title.capitalize()} was due {until}, {_span(now - row.due_at)} ago, and the next sweep enforces it."
+    if row.state == "running":
+        return f"The {row.party} has until {until} for {title}: {_span(row.promised_at - now)} left."
+    if row.state == "held":
+        return f"The clock for {title} is held. Without the hold it would end {until}."
+    ended = say_local(row.settled_at.astimezone(local)) if row.settled_at else "at a time that was not kept"
+    if row.state == "fired":
+        late = row.fired_at - row.due_at if row.fired_at else timedelta()
+        after = f", {_span(late)} after it was due" if late >= timedelta(minutes=1) else ""
+        return f"{title.capitalize()} did not come until {until}, so the rule took effect {ended}{after}."
+    if row.state == "met":
+        return f"The {row.party} did in time what was asked ({title}, due {until}); that was seen {ended}."
+    return f"{title.capitalize()} is no longer awaited; that was seen {ended}. It would have been due {until}."
+
+
+def _span(length: timedelta) -> str:
+    """A length of time in its two largest units."""
+    minutes = int(length.total_seconds()) // 60
+    parts = [(minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute")]
+    said = [f"{count} {unit}{'' if count == 1 else 's'}" for count, unit in parts if count]
+    return " and ".join(said[:2]) or "less than a minute"
 
 
 def _steps(happened: Sequence[dict[str, Any]]) -> tuple[str, ...]:

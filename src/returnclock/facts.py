@@ -30,23 +30,29 @@ from returnclock.vacations import announced, days_granted
 class Counted:
     """A due date with all that made it: the policy, the names of zone and calendar, and the reckoning.
 
-    anew: counted from the present instead of from the row's start. away: the days of the seller's vacation that it skips.
+    anew: counted from the present instead of from the row's start. counted_from: the instant from which days were counted;
+    later than the row's start where it was counted anew. away: the days of the seller's vacation that it skips.
     """
 
     policy: Policy
     zone: str
     calendar: str
     reckoning: Reckoning
+    counted_from: datetime
     anew: bool = False
     away: frozenset[date] = frozenset()
 
     def schedule(self) -> dict[str, Any]:
-        """What ``clock_deadlines.schedule`` keeps: zone, calendar, last local day and every reminder (ISO 8601)."""
+        """What ``clock_deadlines.schedule`` keeps: zone, calendar, first instant, last local day and every reminder (ISO 8601).
+
+        Of the calendar only the name: its days are not kept, because the date that they made is.
+        """
         away = {"away": sorted(day.isoformat() for day in self.away)} if self.away else {}
         return {
             **away,
             "zone": self.zone,
             "calendar": self.calendar,
+            "counted_from": self.counted_from.isoformat(),
             "last_day": self.reckoning.last_day.isoformat(),
             "reminders": [moment.isoformat() for moment in self.reckoning.reminders],
         }
@@ -133,7 +139,7 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
         country, subdivision = getattr(facts, f"{of_party}_country"), getattr(facts, f"{of_party}_subdivision")
     away = _away(book, kind, facts, local)
     calendar = calendar_or_default(book, country, subdivision).layered(away)
-    return Counted(policy, local.key, calendar.name, due_at(starts, policy, calendar, local), away=away)
+    return Counted(policy, local.key, calendar.name, due_at(starts, policy, calendar, local), starts, away=away)
 
 
 def _away(book: Rulebook, kind: DeadlineKind, facts: Any, local: ZoneInfo) -> frozenset[date]:
@@ -157,6 +163,16 @@ def kept_calendar(book: Rulebook, schedule: Mapping[str, Any]) -> Calendar:
     country, _, subdivision = str(schedule["calendar"]).partition("-")
     away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ()))
     return calendar_or_default(book, country, subdivision or None).layered(away)
+
+
+def counting_start(kind: DeadlineKind, kept: Any) -> datetime:
+    """From when a deadline's days were counted: its start, or when it ran again if its kind then counts anew."""
+    said = kept.schedule.get("counted_from")
+    if said is not None:
+        return datetime.fromisoformat(said)
+    # Deadlines of an older version do not say it; one that was re-opened was counted from its stamp.
+    anew = kind.reopening == "restarts" and kept.round > 0
+    return kept.stamped_at if anew else kept.starts_at  # type: ignore[no-any-return]
 
 
 def zone_or(name: str | None, fallback: str) -> ZoneInfo:

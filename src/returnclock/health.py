@@ -1,17 +1,36 @@
-"""Health: what is late, what waits, how fresh every task is; read-only. Imports the nouns."""
+"""Health: what is late, what waits, how fresh every task is; read-only. Imports the nouns.
+
+Cheap at ten million deadlines: every question is answered from an index that holds only what is live, lately settled, unsent,
+dead or open. What has been settled for long is nobody's worry at three in the morning, and is not counted.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, literal_column, select, union_all
 
 from returnclock import claims, guards, histogram, holds, pauses
 from returnclock.faults import NO_START
 from returnclock.lateness import Histogram
 from returnclock.rulebook import Rulebook
-from returnclock.tables.clock import changes, deadlines, is_running, outbox, problems, runs
+from returnclock.tables.clock import (
+    changes,
+    deadlines,
+    is_dead,
+    is_live,
+    is_open,
+    is_running,
+    is_settled,
+    is_unsent,
+    outbox,
+    policies,
+    problems,
+    runs,
+)
+from returnclock.tables.types import among
 
 
 def overdue(connection: Connection, book: Rulebook, now: datetime, by: timedelta = timedelta()) -> list[dict[str, Any]]:
@@ -28,28 +47,43 @@ def overdue(connection: Connection, book: Rulebook, now: datetime, by: timedelta
 
 
 def counts_by_state(connection: Connection) -> dict[str, dict[str, int]]:
-    """How many deadlines of each kind are in each state."""
-    counted: dict[str, dict[str, int]] = {}
+    """How many deadlines of each kind are running and held."""
+    known = connection.execute(select(policies.c.kind).distinct()).scalars().all()  # an index leads with the kind
     chosen = select(deadlines.c.kind, deadlines.c.state, func.count().label("number"))
+    chosen = chosen.where(is_live, deadlines.c.kind.in_(sorted(known)))
+    return _by_kind_and_state(connection, chosen)
+
+
+def settled_since(connection: Connection, book: Rulebook, since: datetime) -> dict[str, dict[str, int]]:
+    """How many deadlines of each kind were met, fired or void since then."""
+    chosen = select(deadlines.c.kind, deadlines.c.state, func.count().label("number"))
+    # By its kinds, of which there are few, the index leads to the moment.
+    of_kinds = deadlines.c.kind.in_([kind.name for kind in book.kinds])
+    return _by_kind_and_state(connection, chosen.where(of_kinds, is_settled, deadlines.c.settled_at > since))
+
+
+def _by_kind_and_state(connection: Connection, chosen: Select[Any]) -> dict[str, dict[str, int]]:
+    counted: dict[str, dict[str, int]] = {}
     for row in connection.execute(chosen.group_by(deadlines.c.kind, deadlines.c.state).order_by(deadlines.c.kind)):
         counted.setdefault(row.kind, {})[row.state] = row.number
     return counted
 
 
-def due_within(connection: Connection, now: datetime, span: timedelta) -> dict[str, int]:
-    """How many deadlines of each kind fall due within the span from now."""
-    chosen = (
-        select(deadlines.c.kind, func.count().label("number"))
-        .where(deadlines.c.state == "running", deadlines.c.due_at > now, deadlines.c.due_at <= now + span)
-        .group_by(deadlines.c.kind)
-    )
-    return {row.kind: row.number for row in connection.execute(chosen)}
+def due_within(connection: Connection, book: Rulebook, now: datetime, span: timedelta) -> dict[str, int]:
+    """How many deadlines of each kind that is on fall due within the span from now."""
+    names = [kind.name for kind in book.active()]
+    chosen = select(deadlines.c.kind, func.count().label("number")).where(deadlines.c.kind.in_(names), is_running)
+    chosen = chosen.where(deadlines.c.due_at > now, deadlines.c.due_at <= now + span).group_by(deadlines.c.kind)
+    return {row.kind: row.number for row in connection.execute(chosen.order_by(deadlines.c.kind))}
 
 
 def notices_by_state(connection: Connection) -> dict[str, int]:
-    """How many notices are in each state of the outbox."""
-    chosen = select(outbox.c.state, func.count().label("number")).group_by(outbox.c.state)
-    return {row.state: row.number for row in connection.execute(chosen)}
+    """How many notices are queued, sending and dead; those that are sent or suppressed need nobody."""
+    chosen = [
+        select(outbox.c.state, func.count().label("number")).where(which).group_by(outbox.c.state)
+        for which in (is_unsent, is_dead)
+    ]
+    return {row.state: row.number for query in chosen for row in connection.execute(query)}
 
 
 def standing_holds(connection: Connection, now: datetime) -> list[dict[str, Any]]:
@@ -110,30 +144,50 @@ def cannot_start(connection: Connection) -> dict[str, int]:
     return {row.kind: row.number for row in connection.execute(chosen)}
 
 
-def last_runs(connection: Connection) -> dict[str, dict[str, Any]]:
-    """When each task last succeeded and last failed, with the failure's error."""
-    ended = select(runs.c.task, runs.c.state, func.max(runs.c.id).label("id")).group_by(runs.c.task, runs.c.state)
-    newest = ended.subquery()
+def oldest_notice(connection: Connection, now: datetime) -> float:
+    """For how many seconds the notice that is due longest has been due; 0 where none is."""
+    chosen = select(outbox.c.next_attempt_at).where(is_unsent, outbox.c.next_attempt_at.is_not(None))
+    oldest = connection.execute(chosen.order_by(outbox.c.next_attempt_at).limit(1)).scalar()
+    return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+
+
+def dead_by_error(connection: Connection, *, most: int = 500) -> list[tuple[str, int]]:
+    """The errors of the newest dead notices (at most ``most``), each with how many have it, the most frequent first."""
+    newest = select(outbox.c.error).where(is_dead).order_by(outbox.c.id.desc()).limit(most).subquery()
+    number = func.count().label("number")
+    chosen = select(newest.c.error, number).group_by(newest.c.error).order_by(number.desc())
+    return [(row.error or "no error was kept", row.number) for row in connection.execute(chosen)]
+
+
+def last_runs(connection: Connection, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """When each of the tasks last succeeded and last failed, with the failure's error; a task that never ran is left out."""
+    newest = [
+        select(func.max(runs.c.id)).where(runs.c.task == task, runs.c.state == literal_column(state))
+        for task in tasks
+        for state in ("'succeeded'", "'failed'")
+    ]
+    ids = [number for number in connection.execute(union_all(*newest)).scalars() if number is not None]
     found: dict[str, dict[str, Any]] = {}
-    for row in connection.execute(select(runs).join(newest, runs.c.id == newest.c.id)):
+    for row in connection.execute(select(runs).where(among(runs.c.id, ids))):
         task = found.setdefault(row.task, {"succeeded_at": None, "failed_at": None, "error": None})
         if row.state == "succeeded":
             task["succeeded_at"] = row.finished_at
-        elif row.state == "failed":
+        else:
             task["failed_at"], task["error"] = row.finished_at, row.error
     return found
 
 
 def open_problems(connection: Connection) -> int:
     """How many rows' problems are open."""
-    chosen = select(func.count()).select_from(problems).where(problems.c.resolved_at.is_(None))
-    return int(connection.execute(chosen).scalar_one())
+    return int(connection.execute(select(func.count()).select_from(problems).where(is_open)).scalar_one())
 
 
 def unstamped_changes(connection: Connection, now: datetime) -> tuple[int, float]:
     """How many noted changes wait to be stamped, and for how many seconds the oldest has waited."""
-    row = connection.execute(select(func.count().label("number"), func.min(changes.c.noted_at).label("oldest"))).one()
-    return row.number, max(0.0, (now - row.oldest).total_seconds()) if row.oldest else 0.0
+    number = int(connection.execute(select(func.count()).select_from(changes)).scalar_one())
+    # The first in line, not the least of all times: the key leads to it.
+    oldest = connection.execute(select(changes.c.noted_at).order_by(changes.c.id).limit(1)).scalar()
+    return number, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
 
 
 def lateness_histogram(connection: Connection) -> dict[str, Histogram]:

@@ -43,7 +43,7 @@ def reconcile(
         now = clock.now(connection)
     retried(partial(_name_tables, engine, book))
     for kind in book.active():
-        for query in (partial(_unstamped, kind, book), partial(_outlived, kind)):
+        for query in (partial(unstamped, kind, book), partial(_outlived, kind)):
             _note(engine, query, kind.subject.name)
         overdue = _overdue_starts(kind, now - book.guards.start_expected_within)
         if overdue is not None:
@@ -66,13 +66,14 @@ def would_reconcile(engine: Engine, book: Rulebook) -> Tally:
     """Count the rows that reconcile would have looked at, and change nothing."""
     tally = Tally()
     for kind in book.active():
-        for query in (partial(_unstamped, kind, book), partial(_outlived, kind)):
-            for page in _pages(engine, query):
+        for query in (partial(unstamped, kind, book), partial(_outlived, kind)):
+            for page in pages(engine, query):
                 tally.of(kind.name).examined += len(page)
     return tally
 
 
-def _unstamped(kind: DeadlineKind, book: Rulebook, after: Any) -> Select[Any]:
+def unstamped(kind: DeadlineKind, book: Rulebook, after: Any) -> Select[Any]:
+    """A page of the rows that run and have no deadline of the kind, from after a key on; `pages` goes through them all."""
     accounted: list[ColumnElement[bool]] = [deadlines.c.state.in_(LIVE_STATES)]
     if not kind.firing_stops:
         accounted.append(deadlines.c.state == "fired")
@@ -102,7 +103,8 @@ def _outlived(kind: DeadlineKind, after: Any) -> Select[Any]:
     return chosen.order_by(deadlines.c.id).limit(_PAGE)
 
 
-def _pages(engine: Engine, query: Callable[[Any], Select[Any]]) -> Iterator[Sequence[Any]]:
+def pages(engine: Engine, query: Callable[[Any], Select[Any]]) -> Iterator[Sequence[Any]]:
+    """Every page of a query, each in a transaction of its own; the query is handed the last row's ``after``, at first None."""
     after = None
     while True:
         with reading(engine) as connection:
@@ -115,7 +117,7 @@ def _pages(engine: Engine, query: Callable[[Any], Select[Any]]) -> Iterator[Sequ
 
 
 def _note(engine: Engine, query: Callable[[Any], Select[Any]], table_name: str) -> None:
-    for page in _pages(engine, query):
+    for page in pages(engine, query):
         _note_page(engine, page, table_name)
 
 

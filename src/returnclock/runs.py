@@ -7,7 +7,7 @@ result object.
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from time import perf_counter
@@ -90,6 +90,19 @@ def _rest(
     if trigger != "beat":
         raise Refused(reason=f'{said}. End it with "returnclock unpause {task}", or look with --dry-run.')
     return retried(partial(_idle, wiring, task, trigger, actor, celery_task_id, begun)) | {"paused": said}
+
+
+def performed(wiring: Wiring, task: str, *, actor: str, act: Callable[[Hand], dict[str, Any]]) -> dict[str, Any]:
+    """Do what a command of an operator does, with a row in ``clock_runs`` as for a task; ``act`` returns the result."""
+    run_id, _ = retried(lambda: _begin(wiring, task, "cli", actor, None))
+    try:
+        result = act(Hand(actor, run_id)) | {"task": task, "run_id": run_id}
+    except BaseException as fault:
+        reason = f"{type(fault).__name__}: {fault}"
+        retried(lambda: _finish(wiring, run_id, state="failed", error=reason))
+        raise
+    retried(lambda: _finish(wiring, run_id, state="succeeded", result=result, idle=False))
+    return result
 
 
 def _rehearse(wiring: Wiring, task: str, trigger: Trigger, actor: str, limit: int | None) -> dict[str, Any]:

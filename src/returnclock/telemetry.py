@@ -17,6 +17,7 @@ class Event(StrEnum):
 
     STAMPED = "deadline:stamped"
     REOPENED = "deadline:reopened"
+    RESTAMPED = "deadline:restamped"
     MET = "deadline:met"
     VOIDED = "deadline:voided"
     HELD = "deadline:held"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
@@ -14,7 +14,7 @@ from returnclock import ledger
 from returnclock.bulk import insert_rows
 from returnclock.database import insert_new
 from returnclock.errors import BadPolicy
-from returnclock.facts import Counted, count, count_by
+from returnclock.facts import Counted, count, count_by, counting_start
 from returnclock.faults import Fault
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
@@ -82,7 +82,7 @@ def insert_deadlines(
         unique=_UNIQUE,
         returning=(deadlines.c.id, deadlines.c.subject_id, deadlines.c.starts_at),
     )
-    told = [_told(kind, row.id, row.subject_id, prepared[row.subject_id, row.starts_at][1]) for row in written]
+    told = [told_in_ledger(kind, row.id, row.subject_id, prepared[row.subject_id, row.starts_at][1]) for row in written]
     ledger.record_each(stamping.connection, stamping.hand, stamping.now, Event.STAMPED, told)
     return len(written)
 
@@ -118,7 +118,7 @@ def reopen(
             .values(**values, state="running", round=deadlines.c.round + 1, settled_at=None, fired_at=None, spared_at=None)
         )
         if changed.rowcount:
-            told.append(_told(kind, before.id, row.subject_id, counted, was=before.state))
+            told.append(told_in_ledger(kind, before.id, row.subject_id, counted, was=before.state))
     ledger.record_each(stamping.connection, stamping.hand, stamping.now, Event.REOPENED, told)
     return len(told)
 
@@ -146,7 +146,7 @@ def _counted_first(stamping: Stamping, kind: DeadlineKind, row: Row[Any], kept: 
 def _counted_anew(stamping: Stamping, kind: DeadlineKind, row: Row[Any]) -> Counted:
     counted = replace(count(stamping.book, kind, row, stamping.now), anew=True)
     step = f"It had stopped after its start ({row.starts_at:%Y-%m-%d %H:%M} UTC) and is counted anew from when it ran again."
-    return _with_steps(counted, (step, *counted.reckoning.steps))
+    return with_steps(counted, (step, *counted.reckoning.steps))
 
 
 def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], before: Row[Any]) -> Counted:
@@ -164,24 +164,35 @@ def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], be
         reminders=tuple(datetime.fromisoformat(moment) for moment in schedule["reminders"]),
     )
     away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ()))
-    counted = Counted(policy, schedule["zone"], schedule["calendar"], reckoning, away=away)
-    return _with_steps(counted, (*reckoning.steps, step))
+    counted_from = counting_start(kind, before)
+    counted = Counted(policy, schedule["zone"], schedule["calendar"], reckoning, counted_from, away=away)
+    return with_steps(counted, (*reckoning.steps, step))
 
 
-def _with_steps(counted: Counted, steps: tuple[str, ...]) -> Counted:
+def with_steps(counted: Counted, steps: tuple[str, ...]) -> Counted:
+    """The same date, told with other steps."""
     return replace(counted, reckoning=replace(counted.reckoning, steps=steps))
 
 
 def _not_before_told(stamping: Stamping, counted: Counted, kept: Sequence[Row[Any]]) -> Counted:
-    """A corrected date never takes away days that a sent notice has promised."""
     later = [one for one in kept if one.promised_at > counted.reckoning.promised_at]
-    if not later:
-        return counted
+    return not_before_told(counted, later, told_of(stamping.connection, [one.id for one in later])) if later else counted
+
+
+def told_of(connection: Connection, deadline_ids: Sequence[int]) -> set[int]:
+    """Those of the deadlines of which a notice was sent, or is just being sent."""
+    if not deadline_ids:
+        return set()
     sent = select(outbox.c.deadline_id).where(
-        among(outbox.c.deadline_id, [one.id for one in later]), outbox.c.state.in_(("sending", "sent"))
+        among(outbox.c.deadline_id, deadline_ids), outbox.c.state.in_(("sending", "sent"))
     )
-    told = {row.deadline_id for row in stamping.connection.execute(sent)}
-    latest = max((one for one in later if one.id in told), key=lambda one: one.promised_at, default=None)
+    return set(connection.execute(sent).scalars())
+
+
+def not_before_told(counted: Counted, kept: Sequence[Row[Any]], told: Collection[int]) -> Counted:
+    """A corrected date never takes away days that a sent notice (of a deadline among ``told``) has promised."""
+    later = (one for one in kept if one.id in told and one.promised_at > counted.reckoning.promised_at)
+    latest = max(later, key=lambda one: one.promised_at, default=None)
     if latest is None:
         return counted
     grace = counted.reckoning.due_at - counted.reckoning.promised_at
@@ -212,7 +223,8 @@ def _values(stamping: Stamping, kind: DeadlineKind, row: Row[Any], counted: Coun
     }
 
 
-def _told(kind: DeadlineKind, deadline_id: int, subject_id: str, counted: Counted, **more: Any) -> dict[str, Any]:
+def told_in_ledger(kind: DeadlineKind, deadline_id: int, subject_id: str, counted: Counted, **more: Any) -> dict[str, Any]:
+    """The ledger's row of a date that was given: the date, what made it, and each step of the counting."""
     detail = {
         **more,
         "promised_at": counted.reckoning.promised_at.isoformat(),

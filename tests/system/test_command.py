@@ -159,7 +159,7 @@ def test_status_problems_deadlines_and_outbox_speak_to_people_and_machines(folde
     for task in ("stamp", "escalate-disputes", "deliver-mail"):
         typed(folder, "run", task)
     assert "Nothing is late." in typed(folder, "status").stdout
-    assert json.loads(typed(folder, "status", "--json").stdout)["deadlines"] == {"seller_response": {"fired": 1}}
+    assert json.loads(typed(folder, "status", "--json").stdout)["settled_last_day"] == {"seller_response": {"fired": 1}}
     assert "Mars/Phobos" in typed(folder, "problems").stdout
     assert [row["code"] for row in json.loads(typed(folder, "problems", "--json").stdout)] == ["unknown_time_zone"]
     assert "seller_response" in typed(folder, "deadlines").stdout

@@ -6,12 +6,28 @@ mounted as ``celery -A returnclock.tasks returnclock``. Imports every other room
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import click
 
 from returnclock import __version__
-from returnclock.cli import database, inspect, intervene, notices, pausing, processes, reckon, vacation, work
+from returnclock.cli import (
+    ahead,
+    database,
+    history,
+    inspect,
+    intervene,
+    notices,
+    pausing,
+    processes,
+    reckon,
+    rules,
+    vacation,
+    watch,
+    work,
+)
 from returnclock.errors import ReturnclockError
 
 
@@ -26,6 +42,8 @@ class Commands(click.Group):
             click.echo(f"returnclock: {fault}", err=True)
             ctx.exit(fault.exit_code)
         except BrokenPipeError:
+            # Whoever read has gone. The interpreter would say so once more when it empties the buffer at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except Exception as fault:
             if type(fault).__module__.startswith("sqlalchemy."):
@@ -44,7 +62,11 @@ def cli() -> None:
     """
 
 
-for module in (processes, work, inspect, intervene, pausing, vacation, notices, reckon, database):
+_MODULES = (
+    *(processes, work, watch, inspect, history, ahead),
+    *(intervene, pausing, vacation, rules, notices, reckon, database),
+)
+for module in _MODULES:
     for command in module.COMMANDS:
         cli.add_command(command)
 

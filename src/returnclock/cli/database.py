@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from returnclock.cli.output import json_option, print_json
-from returnclock.errors import ReturnclockError
+from returnclock.errors import Refused, ReturnclockError
 
 
 @click.group()
@@ -59,6 +59,42 @@ def check_schema(ctx: click.Context, as_json: bool) -> None:
     else:
         click.echo(f"{word}: {told}")
     ctx.exit(code)
+
+
+@db.command()
+@click.option("--account", default="returnclock", show_default=True, help="The account of worker, beat and command.")
+@click.option("--front-end", "front_end", default="front_end", show_default=True, help="The front end's account.")
+@click.option("--host", default="%", show_default=True, help="MariaDB: from where the accounts connect.")
+@json_option
+def grants(account: str, front_end: str, host: str, as_json: bool) -> None:
+    """Print the least rights that our own account and a front end's need, as GRANT statements; change nothing.
+
+    "db upgrade" is for a third account, the tables' owner, with whose rights the triggers act. Feed the statements to psql or
+    mariadb as that owner, once the accounts exist, and again after each upgrade: a right that is there already does no harm.
+    """
+    from sqlalchemy import text
+
+    from returnclock.cli.opening import opened
+    from returnclock.database import reading
+    from returnclock.rights import Place, front_end_rights, own_rights
+    from returnclock.schema import VERSION_TABLE
+
+    wiring = opened()
+    dialect = wiring.engine.dialect.name
+    if dialect == "sqlite":
+        raise Refused(
+            reason="SQLite knows no accounts. Who may write the file and its folder may do everything: worker, beat, command "
+            "and front end run as users who may."
+        )
+    with reading(wiring.engine) as connection:
+        schema = connection.execute(text("SELECT current_schema()")).scalar_one() if dialect == "postgresql" else ""
+    place = Place(dialect, str(wiring.engine.url.database), schema, host)
+    own, other = own_rights(place, account, wiring.kinds, VERSION_TABLE), front_end_rights(place, front_end)
+    if as_json:
+        print_json({account: own, front_end: other})
+        return
+    click.echo("\n".join([f"-- returnclock: worker, beat and command, as {account}", *own, ""]))
+    click.echo("\n".join([f"-- a front end, as {front_end}", *other]))
 
 
 COMMANDS = (db,)

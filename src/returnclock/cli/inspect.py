@@ -1,27 +1,19 @@
-"""The commands that look and change nothing: status, explain, deadlines, problems, check."""
+"""The commands that look and change nothing: explain, deadlines, problems, check."""
 
 from __future__ import annotations
 
-from typing import Any
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from returnclock.cli.output import instant, json_option, print_json, print_table, style
-from returnclock.errors import BadInstant, ReturnclockError
+from returnclock.cli.output import instant, json_option, moment_option, print_json, print_table, style
+from returnclock.errors import NotFound, ReturnclockError
 
+if TYPE_CHECKING:
+    from datetime import datetime
 
-@click.command()
-@json_option
-def status(as_json: bool) -> None:
-    """Say what is late, what waits, what comes within the hour, and when each task last worked."""
-    from returnclock.cli.report import gather, tell
-    from returnclock.wiring import wire
-
-    report = gather(wire())
-    if as_json:
-        print_json(report)
-    else:
-        tell(report)
+    from returnclock.wiring import Wiring
 
 
 @click.command()
@@ -59,14 +51,12 @@ def explain(table: str, identity: str, as_json: bool) -> None:
 
     Rule, each step of the counting, reminders, who did what, and what comes next.
     """
+    from returnclock.cli.opening import opened
     from returnclock.cli.storytelling import tell_story
     from returnclock.database import reading
     from returnclock.explain import explain as explained
-    from returnclock.schema import require_upgraded
-    from returnclock.wiring import wire
 
-    wiring = wire()
-    require_upgraded(wiring.engine)
+    wiring = opened()
     with reading(wiring.engine) as connection:
         now = wiring.clock.now(connection)
         explanation = explained(connection, wiring.rulebook, table, identity, now)
@@ -78,73 +68,103 @@ def explain(table: str, identity: str, as_json: bool) -> None:
 
 @click.command()
 @click.option("--kind", help="Only this kind, such as seller_response.")
+@click.option("--table", "table_name", help="Only those that bind rows of this table, such as disputes.")
+@click.option("--subject", metavar="ID", help="Only those of the row with this id.")
 @click.option("--state", type=click.Choice(["running", "held", "met", "fired", "void"]), help="Only this state.")
 @click.option("--party", type=click.Choice(["seller", "buyer", "platform"]), help="Only those that bind this party.")
-@click.option("--due-before", metavar="TIME", help="Only those due before this time (ISO 8601, UTC unless it says).")
+@moment_option("--due-after", help="Only those due at or after this time (ISO 8601, UTC unless it says).")
+@moment_option("--due-before", help="Only those due before this time.")
 @click.option("--late", is_flag=True, help="Only those that are running and due already.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option(
+    "--order-by",
+    type=click.Choice(["due", "start", "reminder", "settled", "id"]),
+    default="due",
+    show_default=True,
+    help="By which date to list them.",
+)
+@click.option("--newest-first", is_flag=True, help="The other way round.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @json_option
-def deadlines(
-    kind: str | None,
-    state: str | None,
-    party: str | None,
-    due_before: str | None,
-    late: bool,
-    limit: int,
-    as_json: bool,
-) -> None:
-    """List deadlines, those due first first."""
+def deadlines(late: bool, order_by: str, newest_first: bool, limit: int, as_json: bool, **filters: Any) -> None:
+    """List deadlines, those due first first. "returnclock explain TABLE ID" then tells one row's story."""
     from sqlalchemy import select
 
+    from returnclock.cli.opening import opened
     from returnclock.database import reading
-    from returnclock.schema import require_upgraded
     from returnclock.tables.clock import deadlines as table
-    from returnclock.tables.types import Unreadable, read_instant
-    from returnclock.wiring import wire
+    from returnclock.tables.clock import is_running
 
-    before = read_instant(due_before)
-    if isinstance(before, Unreadable):
-        raise BadInstant(text=due_before)
-    wiring = wire()
-    require_upgraded(wiring.engine)
+    wiring = opened()
     names = ("id", "kind", "subject_id", "party", "state", "starts_at", "promised_at", "due_at", "remind_at", "fired_at")
-    chosen = select(*(table.c[name] for name in names)).order_by(table.c.due_at, table.c.id).limit(limit)
-    if kind:
-        chosen = chosen.where(table.c.kind == wiring.rulebook.kind(kind).name)
-    if state or late:
-        chosen = chosen.where(table.c.state == (state or "running"))
-    if party:
-        chosen = chosen.where(table.c.party == party)
-    if before:
-        chosen = chosen.where(table.c.due_at < before)
+    by = table.c[
+        {"due": "due_at", "start": "starts_at", "reminder": "remind_at", "settled": "settled_at", "id": "id"}[order_by]
+    ]
+    order = [by.desc(), table.c.id.desc()] if newest_first else [by, table.c.id]
+    chosen = select(*(table.c[name] for name in names)).where(*_chosen(wiring, **filters)).order_by(*order).limit(limit)
+    if order_by in ("reminder", "settled"):  # those without such a date have no place in its order
+        chosen = chosen.where(by.is_not(None))
     with reading(wiring.engine) as connection:
         if late:
-            chosen = chosen.where(table.c.due_at <= wiring.clock.now(connection))
+            chosen = chosen.where(is_running, table.c.due_at <= wiring.clock.now(connection))
         rows = [dict(row._mapping) for row in connection.execute(chosen)]
+    of = {kind.name: kind.subject.name for kind in wiring.kinds}
+    rows = [{"id": row["id"], "table": of.get(row["kind"]), **row} for row in rows]
     if as_json:
         print_json(rows)
         return
-    headings = ("id", "kind", "subject", "party", "state", "starts", "promised", "due", "next reminder", "fired")
-    print_table(rows, dict(zip(names, headings, strict=True)), empty="No deadline matches.")
+    shown = [{**row, "subject": f"{row['table'] or '?'} {row['subject_id']}"} for row in rows]
+    columns = {"id": "id", "kind": "kind", "subject": "subject", "party": "party", "state": "state", "starts_at": "starts"}
+    dates = {"promised_at": "promised", "due_at": "due", "remind_at": "next reminder", "fired_at": "fired"}
+    print_table(shown, columns | dates, empty="No deadline matches.")
     if len(rows) == limit:
         click.echo(f"Only the first {limit} are shown; --limit shows more.")
 
 
+def _chosen(
+    wiring: Wiring,
+    kind: str | None,
+    table_name: str | None,
+    subject: str | None,
+    state: str | None,
+    party: str | None,
+    due_after: datetime | None,
+    due_before: datetime | None,
+) -> list[Any]:
+    from sqlalchemy import literal_column
+
+    from returnclock.tables.clock import deadlines as table
+
+    kinds = [wiring.rulebook.kind(kind)] if kind else list(wiring.kinds)
+    if table_name:
+        tables = sorted({one.subject.name for one in wiring.kinds})
+        if table_name not in tables:
+            close = get_close_matches(table_name, tables, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
+            raise NotFound(what="table with deadlines", which=table_name, hint=hint)
+        kinds = [one for one in kinds if one.subject.name == table_name]
+    chosen: list[Any] = []
+    if kind or table_name:  # not otherwise: a shop's kind that is gone has left rows all the same
+        chosen.append(table.c.kind.in_([one.name for one in kinds]))
+    if state:  # literal, so that a partial index is seen to serve it
+        chosen.append(table.c.state == literal_column(f"'{state}'"))
+    chosen += [column == wanted for column, wanted in ((table.c.subject_id, subject), (table.c.party, party)) if wanted]
+    chosen += [table.c.due_at >= due_after] if due_after else []
+    return chosen + ([table.c.due_at < due_before] if due_before else [])
+
+
 @click.command()
 @click.option("--all", "show_all", is_flag=True, help="Also those that were mended.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
 @json_option
 def problems(show_all: bool, limit: int, as_json: bool) -> None:
     """List the rows that were set aside or fell back, each with what to do about it."""
     from sqlalchemy import select
 
+    from returnclock.cli.opening import opened
     from returnclock.database import reading
-    from returnclock.schema import require_upgraded
     from returnclock.tables.clock import problems as table
-    from returnclock.wiring import wire
 
-    wiring = wire()
-    require_upgraded(wiring.engine)
+    wiring = opened()
     chosen = select(table).order_by(table.c.resolved_at.is_not(None), table.c.first_seen_at.desc()).limit(limit)
     if not show_all:
         chosen = chosen.where(table.c.resolved_at.is_(None))
@@ -162,4 +182,4 @@ def problems(show_all: bool, limit: int, as_json: bool) -> None:
         click.echo(f"Only the first {limit} are shown; --limit shows more.")
 
 
-COMMANDS = (status, explain, deadlines, problems, check)
+COMMANDS = (explain, deadlines, problems, check)

@@ -19,7 +19,7 @@ def outbox() -> None:
 @outbox.command("list")
 @click.option("--state", type=click.Choice(["queued", "sending", "sent", "dead", "suppressed"]), help="Only this state.")
 @click.option("--kind", help="Only notices of this kind of deadline.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @json_option
 def list_notices(state: str | None, kind: str | None, limit: int, as_json: bool) -> None:
     """List notices, the newest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,12 +18,34 @@ def json_option(command: Any) -> Any:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
 
 
+class Moment(click.ParamType[datetime]):
+    """A time on the command line: ISO 8601, in UTC unless it says otherwise."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The instant; what is none is refused with an example of one."""
+        from returnclock.errors import BadInstant
+        from returnclock.tables.types import Unreadable, read_instant
+
+        moment = read_instant(value)
+        if isinstance(moment, Unreadable):
+            raise BadInstant(text=value)
+        return moment
+
+
+def moment_option(name: str, *, help: str) -> Callable[[Any], Any]:
+    """An option that takes a time."""
+    return click.option(name, type=Moment(), metavar="TIME", help=help)
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document; instants as ISO 8601 in UTC."""
-    click.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+    click.echo(json.dumps(value, default=plain, ensure_ascii=False, indent=2))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What JSON has no word for: instants as ISO 8601, sums of money as text."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, Decimal):

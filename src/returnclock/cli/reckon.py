@@ -17,8 +17,20 @@ from returnclock.errors import BadInstant
 @click.option("--country", help="Whose holidays (ISO 3166-1 alpha-2); default: the market's calendar.")
 @click.option("--subdivision", help="Which part of the country (ISO 3166-2 part, such as BY).")
 @click.option("--zone", "zone_name", help="In which time zone days are counted (IANA); default: the market's.")
-@click.option("--ends", type=click.Choice(["same_time", "end_of_day"]), default="same_time", show_default=True)
-@click.option("--roll", type=click.Choice(["none", "next_business_day"]), default="none", show_default=True)
+@click.option(
+    "--ends",
+    type=click.Choice(["same_time", "end_of_day"]),
+    default="same_time",
+    show_default=True,
+    help="At the time of day of the start, or with the last day.",
+)
+@click.option(
+    "--roll",
+    type=click.Choice(["none", "next_business_day"]),
+    default="none",
+    show_default=True,
+    help="Whether a last day that is no business day moves.",
+)
 @click.option("--grace", default="0 days", show_default=True, help="How long after the communicated date it takes effect.")
 @json_option
 def due(

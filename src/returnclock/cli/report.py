@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
-
-import click
 
 from returnclock import health, schema
 from returnclock.cli.output import instant, span, style
@@ -13,6 +11,7 @@ from returnclock.database import reading
 from returnclock.settings import redacted, seconds
 from returnclock.wiring import Wiring
 
+_MOST_ERRORS = 5
 _SLACK_S = 60  # a tick may be this much later than its interval before anybody is worried
 
 
@@ -23,24 +22,40 @@ def gather(wiring: Wiring) -> dict[str, Any]:
     with reading(wiring.engine) as connection:
         now = wiring.clock.now(connection)
         waiting, oldest = health.unstamped_changes(connection, now)
-        ran = health.last_runs(connection)
-        nothing: dict[str, Any] = {"succeeded_at": None, "failed_at": None, "error": None}
+        notices = health.notices_by_state(connection)
         return {
             "at": now,
             "database": redacted(wiring.settings.database_url),
             "late_limit_s": seconds(wiring.settings.late_limit),
             "overdue": health.overdue(connection, book, now),
-            "due_within_an_hour": health.due_within(connection, now, timedelta(hours=1)),
+            "due_within_an_hour": health.due_within(connection, book, now, timedelta(hours=1)),
             "deadlines": health.counts_by_state(connection),
+            "settled_last_day": health.settled_since(connection, book, now - timedelta(days=1)),
             "unstamped_changes": {"count": waiting, "oldest_s": oldest},
-            "notices": health.notices_by_state(connection),
+            "notices": notices,
+            "oldest_notice_s": health.oldest_notice(connection, now),
+            "dead_notices": [
+                {"error": error, "count": number}
+                for error, number in (health.dead_by_error(connection) if notices.get("dead") else ())
+            ],
             "problems": health.open_problems(connection),
             "cannot_start": health.cannot_start(connection),
             "holds": health.standing_holds(connection, now),
             "paused": health.standing_pauses(connection, book, now),
             "amnesty": {"unwarned": health.unwarned(connection, book, now), "spared": health.spared(connection)},
-            "tasks": {task: ran.get(task, nothing) for task in wiring.tasks},
+            "tasks": _tasks(wiring, health.last_runs(connection, wiring.tasks), now),
         }
+
+
+def _tasks(wiring: Wiring, ran: dict[str, dict[str, Any]], now: datetime) -> dict[str, dict[str, Any]]:
+    """Each task: when it last succeeded and failed, how often it should, and whether it has not for too long."""
+    never: dict[str, Any] = {"succeeded_at": None, "failed_at": None, "error": None}
+    told = {}
+    for task in wiring.tasks:
+        last, every = ran.get(task, never), seconds(wiring.settings.ticks.of(task))
+        age = (now - last["succeeded_at"]).total_seconds() if last["succeeded_at"] else None
+        told[task] = {**last, "expected_every_s": every, "age_s": age, "stale": age is None or age > 3 * every + _SLACK_S}
+    return told
 
 
 def judge(report: dict[str, Any], wiring: Wiring) -> tuple[int, str]:
@@ -81,68 +96,93 @@ def _is_failing(ran: dict[str, Any]) -> bool:
 
 
 def _stale(report: dict[str, Any], wiring: Wiring) -> list[str]:
-    ticks = wiring.settings.ticks
-    interval = {"stamp": ticks.stamp, **dict.fromkeys(wiring.rulebook.tasks(), ticks.sweep)}
-    found = []
-    for task, every in interval.items():
-        succeeded = report["tasks"][task]["succeeded_at"]
-        if succeeded is None or (report["at"] - succeeded).total_seconds() > 3 * seconds(every) + _SLACK_S:
-            found.append(task)
-    return found
+    """The tasks that enforce deadlines and have not for too long; what only serves them is no emergency."""
+    return [task for task in ("stamp", *wiring.rulebook.tasks()) if report["tasks"][task]["stale"]]
 
 
-def tell(report: dict[str, Any]) -> None:
-    """Print the report for a person, the urgent things first."""
-    click.echo(f"{report['database']} at {instant(report['at'])}")
-    if report["overdue"]:
-        for found in report["overdue"]:
-            late = found["oldest_s"] > report["late_limit_s"]
-            told = f"{'LATE' if late else 'Due '}  {found['count']} {found['kind']}, the oldest since {span(found['oldest_s'])}"
-            click.echo(style(told, fg="red" if late else "yellow", bold=late))
-    else:
-        click.echo(style("Nothing is late.", fg="green"))
-    _tell_interventions(report)
-    _tell_deadlines(report)
-    notices = report["notices"]
-    told = ", ".join(f"{count} {state}" for state, count in sorted(notices.items())) or "none yet"
-    click.echo(style(f"Notices: {told}.", fg="red" if notices.get("dead") else None))
-    waiting = report["unstamped_changes"]
-    if waiting["count"]:
-        click.echo(f"Changes to be stamped: {waiting['count']}, the oldest for {span(waiting['oldest_s'])}.")
-    if report["problems"]:
-        click.echo(style(f'Rows with problems: {report["problems"]} ("returnclock problems" lists them).', fg="yellow"))
-    click.echo("Tasks, when each last succeeded:")
-    for task, ran in report["tasks"].items():
-        ago = span((report["at"] - ran["succeeded_at"]).total_seconds()) + " ago" if ran["succeeded_at"] else "never"
-        click.echo(f"  {task:24} {ago}")
-        if _is_failing(ran):
-            click.echo(style(f"  {'':24} failed {instant(ran['failed_at'])}: {ran['error']}", fg="red"))
+def told(report: dict[str, Any]) -> list[str]:
+    """The report for a person, the urgent things first, line by line."""
+    lines = [style(f"{report['database']} at {instant(report['at'])}", bold=True)]
+    for found in report["overdue"]:
+        late = found["oldest_s"] > report["late_limit_s"]
+        said = f"{'LATE' if late else 'Due '}  {found['count']} {found['kind']}, the oldest by {span(found['oldest_s'])}"
+        lines.append(style(said, fg="red" if late else "yellow", bold=late))
+    if not report["overdue"]:
+        lines.append(style("Nothing is late.", fg="green"))
+    lines += [*_interventions(report), *_waiting(report), *_deadlines(report), *_freshness(report)]
+    return lines
 
 
-def _tell_interventions(report: dict[str, Any]) -> None:
+def _interventions(report: dict[str, Any]) -> list[str]:
+    """What is paused or held, and what amnesty has to do with it."""
+    lines = []
     for pause in report["paused"]:
-        told = f"RESTS {pause['name']} since {span(pause['for_s'])}, by {pause['actor']}: {pause['reason']}"
-        click.echo(style(told, fg="red" if pause["too_long"] else "yellow", bold=pause["too_long"]))
+        said = f"RESTS {pause['name']} since {span(pause['for_s'])}, by {pause['actor']}: {pause['reason']}"
+        lines.append(style(said, fg="red" if pause["too_long"] else "yellow", bold=pause["too_long"]))
     for one in report["holds"]:
         until = f"until {instant(one['until'])}" if one["until"] else "until it is resumed"
-        told = f"HELD  {one['scope']} (hold {one['id']}) since {instant(one['since'])} {until}, by {one['by']}: {one['reason']}"
-        click.echo(style(told, fg="yellow"))
+        said = f"HELD  {one['scope']} (hold {one['id']}) since {instant(one['since'])} {until}, by {one['by']}: {one['reason']}"
+        lines.append(style(said, fg="yellow"))
     amnesty = report["amnesty"]
     if amnesty["unwarned"]:
         counted = ", ".join(f"{count} {kind}" for kind, count in amnesty["unwarned"].items())
-        click.echo(style(f"Not warned yet, though the reminder should be out: {counted}. They are warned first.", fg="yellow"))
+        lines.append(style(f"Not warned yet, though their reminder is due: {counted}. They are warned first.", fg="yellow"))
     if amnesty["spared"]:
         counted = ", ".join(f"{count} {kind}" for kind, count in amnesty["spared"].items())
-        click.echo(f"Running beyond their date, because they had to be warned first: {counted}.")
+        lines.append(f"Running beyond their date, because they had to be warned first: {counted}.")
     if report["cannot_start"]:
         counted = ", ".join(f"{count} {kind}" for kind, count in report["cannot_start"].items())
-        click.echo(style(f'Clocks that cannot start, for want of a date: {counted} ("returnclock problems").', fg="yellow"))
+        lines.append(style(f'Clocks that cannot start, for want of a date: {counted} ("returnclock problems").', fg="yellow"))
+    return lines
 
 
-def _tell_deadlines(report: dict[str, Any]) -> None:
-    coming = report["due_within_an_hour"]
-    click.echo("Within the hour: " + (", ".join(f"{n} {kind}" for kind, n in coming.items()) or "nothing") + ".")
-    if report["deadlines"]:
-        click.echo("Deadlines:")
-    for kind, states in report["deadlines"].items():
-        click.echo(f"  {kind:24} " + ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
+def _waiting(report: dict[str, Any]) -> list[str]:
+    """The backlog: changes, notices and rows with problems, each with what to type next."""
+    lines = []
+    waiting, notices = report["unstamped_changes"], report["notices"]
+    if waiting["count"]:
+        late = waiting["oldest_s"] > report["late_limit_s"]
+        said = f"Changes to be stamped: {waiting['count']}, the oldest for {span(waiting['oldest_s'])}."
+        lines.append(style(said, fg="red" if late else None))
+    unsent = notices.get("queued", 0) + notices.get("sending", 0)
+    overdue = f", the oldest due for {span(report['oldest_notice_s'])}" if report["oldest_notice_s"] >= 1 else ""
+    lines.append(f"Notices to be sent: {unsent}{overdue}.")
+    if notices.get("dead"):
+        said = f'Dead notices: {notices["dead"]} ("returnclock outbox list --state dead" lists them).'
+        lines.append(style(said, fg="red"))
+        lines += [f"  {each['count']:>6}  {each['error']}" for each in report["dead_notices"][:_MOST_ERRORS]]
+    if report["problems"]:
+        said = f'Rows with problems: {report["problems"]} ("returnclock problems" lists them).'
+        lines.append(style(said, fg="yellow"))
+    return lines
+
+
+def _deadlines(report: dict[str, Any]) -> list[str]:
+    coming, settled = report["due_within_an_hour"], report["settled_last_day"]
+    lines = ["Due within the hour: " + (", ".join(f"{n} {kind}" for kind, n in coming.items()) or "none") + "."]
+    kinds = sorted({*report["deadlines"], *settled})
+    if kinds:
+        lines.append("Deadlines, open now and settled in the last 24 hours:")
+    for kind in kinds:
+        states = report["deadlines"].get(kind, {})
+        parts = [f"{states.get('running', 0)} running"]
+        parts += [style(f"{states['held']} held", fg="yellow")] if states.get("held") else []
+        parts += [f"{number} {state}" for state, number in sorted(settled.get(kind, {}).items())]
+        lines.append(f"  {kind:24} " + ", ".join(parts))
+    return lines
+
+
+def _freshness(report: dict[str, Any]) -> list[str]:
+    lines = ["Tasks, when each last succeeded:"]
+    for task, ran in report["tasks"].items():
+        ago = f"{span(ran['age_s'])} ago" if ran["age_s"] is not None else "never"
+        late = f", and should every {span(ran['expected_every_s'])}" if ran["stale"] else ""
+        lines.append(style(f"  {task:24} {ago}{late}", fg="red" if ran["stale"] else None))
+        if _is_failing(ran):
+            error = str(ran["error"] or "").strip().splitlines() or ["no error was kept"]
+            lines.append(style(f"  {'':24} failed {instant(ran['failed_at'])}: {error[0]}", fg="red"))
+    if all(ran["stale"] for ran in report["tasks"].values()):
+        lines.append(
+            style('Nothing has run for long. Are worker and beat up? "returnclock run TASK" works without them.', fg="red")
+        )
+    return lines

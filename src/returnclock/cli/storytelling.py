@@ -9,6 +9,7 @@ import click
 from returnclock.cli.output import instant, style
 from returnclock.explain import Explanation, Story
 from returnclock.tables.clock import LIVE_STATES
+from returnclock.telling import who
 
 
 def tell_story(explanation: Explanation) -> None:
@@ -36,41 +37,36 @@ def _tell(story: Story) -> None:
     kept = story.deadline
     schedule = kept["schedule"]
     click.echo(style(f"{kept['kind']}: {kept['state']}", bold=True, fg=_colour(kept["state"])))
+    click.echo(f"  {story.summary}")
+    if story.next.strip():
+        click.echo(f"  {story.next.strip()}")
     click.echo(f"  rule       {story.rule} (policy {kept['policy_id']})")
     click.echo(f"  counted    in {schedule['zone']}, calendar {schedule['calendar']}")
     click.echo(f"  starts     {instant(kept['starts_at'])}")
-    click.echo(f"  promised   {instant(kept['promised_at'])}")
-    click.echo(f"  effective  {instant(kept['due_at'])}")
-    click.echo("  steps")
+    click.echo(f"  promised   {instant(kept['promised_at'])}, what people are told")
+    if kept["due_at"] != kept["promised_at"]:
+        click.echo(f"  effective  {instant(kept['due_at'])}, after the grace")
+    if kept["state"] in LIVE_STATES and schedule["reminders"]:
+        click.echo("  reminders  " + ", ".join(moment[:16].replace("T", " ") + " UTC" for moment in schedule["reminders"]))
+    click.echo("  how the date was counted")
     for number, step in enumerate(story.steps, 1):
         click.echo(f"    {number}. {step}")
     if not story.steps:
-        click.echo("    (the ledger no longer holds them)")
+        click.echo("    (the ledger no longer holds the steps)")
     click.echo("  what happened")
     for event in story.events:
-        click.echo(f"    {instant(event['at'])}  {event['event']}  by {event['actor']}{_run(event)}{_more(event)}")
+        more = style(f"({event['event']}, {who(event)})", dim=True)
+        click.echo(f"    {instant(event['at'])}  {event['told']} {more}")
+    if not story.events:
+        click.echo("    (the ledger no longer holds it)")
     if story.notices:
         click.echo("  notices")
     for notice in story.notices:
         click.echo(f"    {_notice(notice)}")
-    if kept["state"] in LIVE_STATES and schedule["reminders"]:
-        click.echo("  reminders  " + ", ".join(moment[:16].replace("T", " ") + " UTC" for moment in schedule["reminders"]))
-    if story.next.strip():
-        click.echo(f"  {story.next.strip()}")
 
 
 def _colour(state: str) -> str:
     return {"running": "cyan", "fired": "red", "met": "green", "held": "yellow"}.get(state, "white")
-
-
-def _run(event: dict[str, Any]) -> str:
-    return f" (run {event['run_id']})" if event["run_id"] else ""
-
-
-def _more(event: dict[str, Any]) -> str:
-    detail = event["detail"] or {}
-    told = [f"{name} {detail[name]}" for name in ("notice", "party", "reason", "was", "promised_at") if detail.get(name)]
-    return f": {', '.join(told)}" if told else ""
 
 
 def _notice(notice: dict[str, Any]) -> str:

@@ -33,6 +33,7 @@ from returnclock.settings.urls import LOCAL_BROKERS, absolute_sqlite, redacted
 from returnclock.settings.values import seconds
 
 __all__ = [
+    "CONFIG_VARIABLE",
     "KEYS",
     "KNOWN_VARIABLES",
     "PREFIX",

@@ -101,6 +101,20 @@ class TickSettings:
     audit: str = "1 minute"
     purge: str = "10 minutes"
 
+    def of(self, task: str) -> str:
+        """How often a task, as the command writes it, is asked for; all sweeps share one tick."""
+        return str(getattr(self, _OWN_TICK.get(task, "sweep")))
+
+
+_OWN_TICK = {
+    "stamp": "stamp",
+    "send-reminders": "remind",
+    "deliver-mail": "deliver",
+    "reconcile": "reconcile",
+    "audit": "audit",
+    "purge": "purge",
+}
+
 
 @dataclass(frozen=True)
 class OpsSettings:

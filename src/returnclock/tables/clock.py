@@ -72,13 +72,21 @@ Index(
     postgresql_where=_reminding,
     sqlite_where=_reminding,
 )
-# For purge, which takes the longest settled first.
-_settled = deadlines.c.settled_at.is_not(None)
+# For purge, which takes the longest settled first, and for what was settled lately.
+is_settled = deadlines.c.settled_at.is_not(None)
 Index(
     "ix_clock_deadlines_settled",
     *(deadlines.c.kind, deadlines.c.settled_at, deadlines.c.id),
-    postgresql_where=_settled,
-    sqlite_where=_settled,
+    postgresql_where=is_settled,
+    sqlite_where=is_settled,
+)
+# Few of all that ever were are live: they are counted by kind, and paged by id, without a look at the settled ones.
+is_live = deadlines.c.state.in_([literal_column("'running'"), literal_column("'held'")])
+Index(
+    "ix_clock_deadlines_live",
+    *(deadlines.c.kind, deadlines.c.state, deadlines.c.id),
+    postgresql_where=is_live,
+    sqlite_where=is_live,
 )
 
 events = Table(
@@ -130,6 +138,8 @@ Index(
     sqlite_where=_attempting,
 )
 Index("ix_clock_outbox_deadline", outbox.c.deadline_id)
+is_dead = outbox.c.state == literal_column("'dead'")
+Index("ix_clock_outbox_dead", outbox.c.state, outbox.c.id, postgresql_where=is_dead, sqlite_where=is_dead)
 
 runs = Table(
     "clock_runs",
@@ -151,6 +161,9 @@ runs = Table(
 )
 Index("ix_clock_runs_task", runs.c.task, runs.c.started_at)
 Index("ix_clock_runs_idle", runs.c.idle, runs.c.started_at)
+Index("ix_clock_runs_ended", runs.c.task, runs.c.state, runs.c.id)
+has_failed = runs.c.state == literal_column("'failed'")
+Index("ix_clock_runs_failed", runs.c.state, runs.c.id, postgresql_where=has_failed, sqlite_where=has_failed)
 
 problems = Table(
     "clock_problems",
@@ -167,6 +180,13 @@ problems = Table(
     Column("last_seen_at", Instant, nullable=False, comment="When it was last looked at and still there."),
     Column("resolved_at", Instant, comment="When the row was found mended; null while it is not."),
     UniqueConstraint("table_name", "subject_id", "kind", "code"),
+)
+is_open = problems.c.resolved_at.is_(None)
+Index(
+    "ix_clock_problems_open",
+    *(problems.c.resolved_at, problems.c.first_seen_at),
+    postgresql_where=is_open,
+    sqlite_where=is_open,
 )
 
 changes = Table(

@@ -23,15 +23,6 @@ RESULTS_KEPT_S = 3600
 TICK_EXPIRES_S = 600
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
-_OWN_TICK = {
-    "stamp": "stamp",
-    "send-reminders": "remind",
-    "deliver-mail": "deliver",
-    "reconcile": "reconcile",
-    "audit": "audit",
-    "purge": "purge",
-}
-
 
 def celery_name(task: str) -> str:
     """The name that Celery knows a task by: ``returnclock.deliver_mail`` for ``deliver-mail``."""
@@ -47,8 +38,7 @@ def beat_schedule(settings: Settings, tasks: Iterable[str]) -> dict[str, dict[st
     """One entry for each task, and one that cleans Celery's own results. Sweeps share the tick ``sweep``."""
     schedule = {}
     for task in tasks:
-        every = getattr(settings.ticks, _OWN_TICK.get(task, "sweep"))
-        schedule[task] = _entry(celery_name(task), seconds(every))
+        schedule[task] = _entry(celery_name(task), seconds(settings.ticks.of(task)))
     # After an outage the sweeps need a moment; an audit before them would cry wolf at every start.
     schedule["audit"].pop("last_run_at", None)
     # Celery's own entry cleans once a night, which is too seldom for result files. Redis expires results by itself.

@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, func, select
 
 from returnclock.database import reading
+from returnclock.follow import Follower
 from returnclock.kinds import DeadlineKind
-from returnclock.tables.clock import deadlines, events, outbox, policies, problems
+from returnclock.tables.clock import deadlines, outbox, policies, problems
+from returnclock.tables.types import among
 
-# Two transactions may commit in another order than that of their ids. Ids this far back are looked at again.
-OVERLAP = 200
 AT_ONCE = 5000
 
 
@@ -48,11 +48,9 @@ class Feed:
         self._engine = engine
         self._kinds = {kind.name: kind for kind in kinds}
         self._letter_of = letter_of
+        self._follower = Follower(engine)
         with reading(engine) as connection:
-            self._last_event = self._newest(connection, events.c.id)
-            self._last_problem = self._newest(connection, problems.c.id)
-        self._begin = self._last_event
-        self._seen: set[int] = set()
+            self._last_problem = int(connection.execute(select(func.coalesce(func.max(problems.c.id), 0))).scalar_one())
 
     def news(self) -> list[Happening]:
         """The events and problems that are new since the last call, in their order.
@@ -60,27 +58,21 @@ class Feed:
         Raises:
             DatabaseUnreachable: nothing is missed; the next call that succeeds tells it all.
         """
+        rows = self._follower.news()
         with reading(self._engine) as connection:
-            rows = connection.execute(self._unseen()).all()
-            fresh = [row for row in rows if row.id not in self._seen]
-            recipients = self._recipients(connection, fresh)
-            found = [self._happening(row, recipients) for row in fresh] + self._problems(connection)
-        if fresh:
-            self._last_event = max(self._last_event, fresh[-1].id)
-            self._seen = {seen for seen in self._seen | {row.id for row in fresh} if seen > self._last_event - OVERLAP}
-        return found
+            recipients = self._recipients(connection, rows)
+            dates = self._dates(connection, rows)
+            return [self._happening(row, dates, recipients) for row in rows] + self._problems(connection)
 
     @staticmethod
-    def _newest(connection: Connection, column: Any) -> int:
-        return int(connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one())
-
-    def _unseen(self) -> Any:
-        joined = events.outerjoin(deadlines, deadlines.c.id == events.c.deadline_id).outerjoin(
-            policies, policies.c.id == deadlines.c.policy_id
+    def _dates(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, Any]:
+        """When each of the deadlines is due, and by which policy."""
+        chosen = select(deadlines.c.id, deadlines.c.due_at, policies.c.definition)
+        chosen = chosen.join(policies, policies.c.id == deadlines.c.policy_id)
+        found = connection.execute(
+            chosen.where(among(deadlines.c.id, sorted({row.deadline_id for row in rows if row.deadline_id})))
         )
-        since = max(self._last_event - OVERLAP, self._begin)
-        chosen = select(events, deadlines.c.due_at, policies.c.definition).select_from(joined)
-        return chosen.where(events.c.id > since).order_by(events.c.id).limit(AT_ONCE)
+        return {row.id: row for row in found}
 
     @staticmethod
     def _recipients(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, str]:
@@ -90,8 +82,8 @@ class Feed:
         chosen = select(outbox.c.id, outbox.c.recipient).where(outbox.c.id.in_(ids))
         return {row.id: row.recipient or "" for row in connection.execute(chosen)}
 
-    def _happening(self, row: Row[Any], recipients: Mapping[int, str]) -> Happening:
-        detail = row.detail or {}
+    def _happening(self, row: Row[Any], dates: Mapping[int, Any], recipients: Mapping[int, str]) -> Happening:
+        detail, date = row.detail or {}, dates.get(row.deadline_id)
         kind = self._kinds.get(row.kind)
         letter = self._letter_of(detail["message_id"]) if self._letter_of and detail.get("message_id") else None
         return Happening(
@@ -100,8 +92,8 @@ class Feed:
             subject=kind.subject.name.removesuffix("s") if kind else row.kind or "",
             subject_id=row.subject_id or "",
             matter=kind.title if kind else row.kind or "",
-            due_at=row.due_at,
-            period=str((row.definition or {}).get("period", "")),
+            due_at=date.due_at if date else None,
+            period=str(date.definition.get("period", "")) if date else "",
             recipient=recipients.get(detail.get("outbox_id", 0), ""),
             letter=letter,
             detail=detail,

@@ -1,0 +1,118 @@
+"""Forecast: how many deadlines fall due on each local day to come, by kind and party. Read-only. Imports the nouns.
+
+Each kind is counted from the index of what runs, between the days' own boundaries in the market's zone, so a day of 23 or 25
+hours is counted whole, and the cost is that of the deadlines which fall due.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, case, func, select
+
+from returnclock.calendars import zone
+from returnclock.errors import BadPolicy
+from returnclock.localtime import end_of_local_day
+from returnclock.rulebook import Rulebook
+from returnclock.tables.clock import deadlines, is_running
+
+LONGEST = 92  # days
+
+
+@dataclass(frozen=True)
+class Day:
+    """One local day, from its first instant or from now to its end (UTC). ``closed``: why it is no business day, or None."""
+
+    day: date
+    begins: datetime
+    ends: datetime
+    closed: str | None
+    by_kind: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """How many deadlines fall due on the day."""
+        return sum(self.by_kind.values())
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The days to come in the market's zone, the party of each kind, and what is due already and not yet enforced."""
+
+    at: datetime
+    zone: str
+    days: tuple[Day, ...]
+    parties: dict[str, str]
+    due_already: dict[str, int]
+
+    def by_party(self, day: Day) -> dict[str, int]:
+        """How many fall due on a day for each party that must act."""
+        counted: dict[str, int] = {}
+        for kind, number in day.by_kind.items():
+            counted[self.parties[kind]] = counted.get(self.parties[kind], 0) + number
+        return counted
+
+    def as_json(self) -> dict[str, Any]:
+        """The same, ready for JSON but for its instants and dates."""
+        days = [
+            {
+                "day": day.day,
+                "begins_at": day.begins,
+                "ends_at": day.ends,
+                "closed": day.closed,
+                "total": day.total,
+                "by_kind": day.by_kind,
+                "by_party": self.by_party(day),
+            }
+            for day in self.days
+        ]
+        total = sum(day.total for day in self.days)
+        return {"at": self.at, "zone": self.zone, "total": total, "due_already": self.due_already, "days": days}
+
+
+def forecast(connection: Connection, book: Rulebook, now: datetime, days: int) -> Forecast:
+    """Count what falls due from now to the end of the last of so many local days, today being the first.
+
+    That a row still runs is not asked here: what is counted falls due unless its party acts first.
+    """
+    ahead = _days(book, now, days)
+    due_already: dict[str, int] = {}
+    for kind in book.active():
+        for number, count in _counted(connection, kind.name, now, ahead).items():
+            if number < 0:
+                due_already[kind.name] = count
+            else:
+                ahead[number].by_kind[kind.name] = count
+    parties = {kind.name: kind.party.value for kind in book.active()}
+    return Forecast(now, book.market_zone, tuple(ahead), parties, due_already)
+
+
+def _days(book: Rulebook, now: datetime, count: int) -> list[Day]:
+    local = zone(book.market_zone)
+    today = now.astimezone(local).date()
+    found, begins = [], now
+    for number in range(count):
+        day = today + timedelta(days=number)
+        ends = end_of_local_day(day, local)
+        if ends > begins:  # not so for a date that the zone left out
+            found.append(Day(day, begins, ends, _closed(book, day)))
+            begins = ends
+    return found
+
+
+def _closed(book: Rulebook, day: date) -> str | None:
+    try:
+        return book.calendars.default.why_not(day)
+    except BadPolicy:  # beyond the holidays that are known
+        return None
+
+
+def _counted(connection: Connection, kind: str, now: datetime, ahead: list[Day]) -> dict[int, int]:
+    """How many of the kind fall due on each of the days, by its number; -1 for those that are due already."""
+    due = deadlines.c.due_at
+    number = case((due <= now, -1), *((due < day.ends, number) for number, day in enumerate(ahead)), else_=len(ahead))
+    inner = select(number.label("day")).where(deadlines.c.kind == kind, is_running, due < ahead[-1].ends).subquery()
+    chosen = select(inner.c.day, func.count().label("number")).group_by(inner.c.day)
+    return {row.day: row.number for row in connection.execute(chosen)}

@@ -1,0 +1,140 @@
+"""Telling: every event of the ledger as one sentence, for a stranger at three in the morning. Pure. Imports kinds.
+
+An event of a kind that is not known here, of a shop's own or of a newer version, is told from its name, ``subject:action``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from returnclock.kinds import DeadlineKind
+from returnclock.telemetry import Event
+
+
+def sentence(event: Mapping[str, Any], kind: DeadlineKind | None = None) -> str:
+    """What happened, in one sentence that needs no other; who did it and when is for the caller to add."""
+    name, detail = str(event["event"]), event["detail"] or {}
+    if name in _SENTENCES:
+        return _SENTENCES[name](detail, kind)
+    if kind is not None and name == kind.event:
+        return f"Time was up for {kind.title}, and the rule took effect: {_action(name)}.{_because(detail)}"
+    if kind is not None and name == kind.withdrawn_event:
+        return (
+            f"What the deadline had marked was taken back, because it is no longer deserved: {_action(name)}.{_because(detail)}"
+        )
+    if name.startswith("deadline:"):
+        return f"The deadline was {_words(name.partition(':')[2])} by hand.{_dates(detail)}{_because(detail)}"
+    return f"{_action(name).capitalize()}.{_dates(detail)}{_because(detail)}"
+
+
+def who(event: Mapping[str, Any]) -> str:
+    """Whose hand it was: ``clock, run 12``, ``maria``."""
+    return f"{event['actor']}, run {event['run_id']}" if event["run_id"] else str(event["actor"])
+
+
+def _moment(value: object) -> str:
+    try:
+        return f"{datetime.fromisoformat(str(value)):%a %d %b %Y %H:%M} UTC"
+    except ValueError:
+        return str(value)
+
+
+def _stamped(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    return f"The clock was started: {_title(kind)} is due {_moment(detail.get('promised_at'))}{_calendar(detail)}."
+
+
+def _reopened(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    before = {"met": "had been met in time", "void": "had stopped", "fired": "had taken effect"}.get(detail.get("was", ""), "")
+    return (
+        f"The clock runs again{f' ({before})' if before else ''}: {_title(kind)} is due {_moment(detail.get('promised_at'))}."
+    )
+
+
+def _restamped(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    before = detail.get("before", {})
+    moved = f"from {_moment(before.get('promised_at'))} to {_moment(detail.get('promised_at'))}"
+    given = " Notice was given, and days were counted from then." if detail.get("case") == "given notice" else ""
+    return f"Changed rules were applied: {_title(kind)} was moved {moved}.{given}{_because(detail)}"
+
+
+def _met(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    party = f"the {kind.party.value}" if kind else "the party"
+    return f"{party.capitalize()} did in time what was asked: {_title(kind)}. The clock stopped."
+
+
+def _voided(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    return (
+        f"{_title(kind).capitalize()} is no longer awaited, because the row has moved on. The clock stopped.{_because(detail)}"
+    )
+
+
+def _reminder_queued(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    return f"A reminder to {_party(detail, kind)} was put into the outbox.{_because(detail)}"
+
+
+def _reminder_skipped(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    return f"A reminder to {_party(detail, kind)} was left out.{_because(detail)}"
+
+
+def _notice(then: str) -> Callable[[Mapping[str, Any], DeadlineKind | None], str]:
+    def told(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+        word = str(detail.get("notice", "notice"))
+        named = {"outcome": "notice of the outcome", "digest": "entry in the digest"}.get(word, word)
+        party = f" to the {detail['party']}" if detail.get("party") else ""
+        return f"The {named}{party} {then}.{_because(detail)}"
+
+    return told
+
+
+_SENTENCES: Mapping[str, Callable[[Mapping[str, Any], DeadlineKind | None], str]] = {
+    str(name): tell
+    for name, tell in {
+        Event.STAMPED: _stamped,
+        Event.REOPENED: _reopened,
+        Event.RESTAMPED: _restamped,
+        Event.MET: _met,
+        Event.VOIDED: _voided,
+        Event.REMINDER_QUEUED: _reminder_queued,
+        Event.REMINDER_SKIPPED: _reminder_skipped,
+        Event.NOTICE_SENT: _notice("was taken by the mail server"),
+        Event.NOTICE_DEFERRED: _notice("could not be delivered yet and is tried again"),
+        Event.NOTICE_DEAD: _notice("cannot be delivered and is given up"),
+        Event.NOTICE_SUPPRESSED: _notice("was not sent, because it was no longer true"),
+        Event.NOTICE_AMBIGUOUS: _notice("may have been sent already, and is sent again"),
+        Event.NOTICE_REQUEUED: _notice("was queued once more"),
+    }.items()
+}
+
+
+def _title(kind: DeadlineKind | None) -> str:
+    return kind.title if kind else "the deadline"
+
+
+def _party(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    named = detail.get("party") or (kind.party.value if kind else None)
+    return f"the {named}" if named else "the party"
+
+
+def _calendar(detail: Mapping[str, Any]) -> str:
+    return f" (counted in {detail['zone']}, calendar {detail['calendar']})" if {"zone", "calendar"} <= detail.keys() else ""
+
+
+def _dates(detail: Mapping[str, Any]) -> str:
+    until = detail.get("until") or detail.get("promised_at") or detail.get("due_at")
+    return f" The date is now {_moment(until)}." if until else ""
+
+
+def _because(detail: Mapping[str, Any]) -> str:
+    reason = str(detail.get("reason") or "").strip()
+    return f" Reason: {reason.removesuffix('.')}." if reason else ""
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ")
+
+
+def _action(name: str) -> str:
+    subject, _, action = name.partition(":")
+    return f"{_words(subject)} {_words(action)}".strip()

@@ -1,0 +1,98 @@
+"""What is looked at while ten million deadlines lie there is found through an index that serves it; no table is read whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from returnclock.cli.report import gather
+from returnclock.database import reading
+from returnclock.forecast import forecast
+from returnclock.history import chosen_runs, failures_by_error
+from returnclock.recount import recounted
+from tests.database.market import DAY, MONDAY, Market
+
+# One row, and what is gone when it is done: its number is that of the backlog.
+SMALL = ("clock_schema_version", "clock_changes")
+
+
+def status(market: Market) -> Any:
+    return gather(market.wiring)
+
+
+def pages(market: Market) -> Any:
+    wiring = market.wiring
+    return list(recounted(wiring.engine, market.clock, wiring.rulebook, wiring.kinds, size=10))
+
+
+def ahead(market: Market) -> Any:
+    with reading(market.engine) as connection:
+        return forecast(connection, market.wiring.rulebook, MONDAY, 14)
+
+
+def failures(market: Market) -> Any:
+    with reading(market.engine) as connection:
+        return failures_by_error(connection)
+
+
+def failed_runs(market: Market) -> Any:
+    with reading(market.engine) as connection:
+        return chosen_runs(connection, state="failed", limit=10)
+
+
+@pytest.mark.parametrize("look", [status, pages, ahead, failures, failed_runs])
+def test_no_look_reads_a_table_whole(sqlite_market: Market, look: Callable[[Market], Any]) -> None:
+    market = sqlite_market
+    market.dispute()
+    market.refund()
+    market.run("stamp")
+    market.clock.at = MONDAY + 6 * DAY
+    asked: list[tuple[str, Any]] = []
+
+    def listen(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    event.listen(market.engine, "before_cursor_execute", listen)
+    try:
+        look(market)
+    finally:
+        event.remove(market.engine, "before_cursor_execute", listen)
+
+    assert asked
+    with market.engine.connect() as connection:
+        for statement, parameters in asked:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            whole = [row[-1] for row in plan if row[-1].startswith("SCAN clock_") and "INDEX" not in row[-1]]
+            whole = [step for step in whole if step.split()[1] not in SMALL]
+            assert not whole, f"{whole} in {statement}"
+
+
+@pytest.mark.parametrize("look", [status, pages, ahead])
+def test_what_is_settled_is_not_read_to_count_what_is_live(sqlite_market: Market, look: Callable[[Market], Any]) -> None:
+    """Every look at deadlines goes through an index that holds only what it asks for, or by a row's own key."""
+    market = sqlite_market
+    market.dispute()
+    market.run("stamp")
+    asked: list[tuple[str, Any]] = []
+
+    def listen(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT") and "FROM clock_deadlines" in statement:
+            asked.append((statement, parameters))
+
+    event.listen(market.engine, "before_cursor_execute", listen)
+    try:
+        look(market)
+    finally:
+        event.remove(market.engine, "before_cursor_execute", listen)
+
+    assert asked
+    serving = ("ix_clock_deadlines_due", "ix_clock_deadlines_live", "ix_clock_deadlines_settled")
+    with market.engine.connect() as connection:
+        for statement, parameters in asked:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            steps = [row[-1] for row in plan if "clock_deadlines" in row[-1]]
+            assert all(any(index in step for index in serving) for step in steps), f"{steps} in {statement}"
