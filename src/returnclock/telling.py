@@ -59,6 +59,25 @@ def _restamped(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
     return f"Changed rules were applied: {_title(kind)} was moved {moved}.{given}{_because(detail)}"
 
 
+def _held(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    until = f" until {_moment(detail['until'])}" if detail.get("until") else " until it is resumed"
+    by = f", by order of {detail['by']}" if detail.get("by") else ""
+    return f"The clock for {_title(kind)} was held{until}{by}.{_because(detail)}"
+
+
+def _moved(then: str) -> Callable[[Mapping[str, Any], DeadlineKind | None], str]:
+    def told(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+        due = f" It is due {_moment(detail['promised_at'])}." if detail.get("promised_at") else ""
+        return f"{then.format(title=_title(kind), party=_party(detail, kind))}.{due}{_because(detail)}"
+
+    return told
+
+
+def _spared(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    date = f" It takes effect {_moment(detail['due_at'])}; the date that was told stays." if detail.get("due_at") else ""
+    return f"{_party(detail, kind).capitalize()} had not been warned in time, and is warned first.{date}{_because(detail)}"
+
+
 def _met(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
     party = f"the {kind.party.value}" if kind else "the party"
     return f"{party.capitalize()} did in time what was asked: {_title(kind)}. The clock stopped."
@@ -94,6 +113,12 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any], DeadlineKind | None], str]
         Event.STAMPED: _stamped,
         Event.REOPENED: _reopened,
         Event.RESTAMPED: _restamped,
+        Event.HELD: _held,
+        Event.RESUMED: _moved("The clock for {title} runs again, with the time that was left"),
+        Event.EXTENDED: _moved("The time for {title} was extended"),
+        Event.POSTPONED: _moved("The time for {title} was lengthened by days on which {party} is away"),
+        Event.SPARED: _spared,
+        Event.UNDONE: _moved("What had taken effect was undone, and {party} has time for {title} again"),
         Event.MET: _met,
         Event.VOIDED: _voided,
         Event.REMINDER_QUEUED: _reminder_queued,
