@@ -98,6 +98,7 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
         digest_at=partial(next_digest, wiring),
         seconds=job.seconds,
         guards=wiring.rulebook.guards,
+        is_heeded=wiring.rulebook.is_heeded,
     )
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -32,8 +34,21 @@ from returnclock.rulebook import NO_GUARDS, Guards
 from returnclock.tables.clock import deadlines
 from returnclock.tables.types import among, as_text, keys_of, plain
 from returnclock.tally import KindTally, Tally
+from returnclock.unnoted import unnoted
 
 DigestHour = Callable[[datetime], datetime]
+
+
+@dataclass(frozen=True)
+class _Means:
+    """What one run works with. ``is_heeded``: whether another kind depends on what a kind's firing changes."""
+
+    engine: Engine
+    clock: Clock
+    hand: Hand
+    digest_at: DigestHour | None
+    guards: Guards
+    is_heeded: Callable[[DeadlineKind], bool]
 
 
 def sweep(
@@ -47,6 +62,7 @@ def sweep(
     digest_at: DigestHour | None = None,
     seconds: float | None = None,
     guards: Guards = NO_GUARDS,
+    is_heeded: Callable[[DeadlineKind], bool] = lambda _: True,
 ) -> Tally:
     """Fire every deadline of the kinds that is due and still true, oldest first, a batch of each kind in turn.
 
@@ -54,7 +70,8 @@ def sweep(
     share what is due, since each passes over what another holds. The backlog is counted up to `claims.COUNTED` of each kind.
     """
     tally = Tally()
-    batches = [partial(_batch_into, tally, Place(), engine, clock, kind, hand, digest_at, guards) for kind in kinds]
+    means = _Means(engine, clock, hand, digest_at, guards, is_heeded)
+    batches = [partial(_batch_into, tally, Place(), means, kind) for kind in kinds]
     in_rounds(batches, limit=limit, size=batch_size, seconds=seconds)
     tally.backlog = retried(partial(_backlog, engine, clock, kinds))
     return tally
@@ -92,35 +109,17 @@ def _backlog(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> int
         return sum(claims.count_due(connection, kind, deadlines.c.due_at, now).number for kind in kinds)
 
 
-def _batch_into(
-    tally: Tally,
-    place: Place,
-    engine: Engine,
-    clock: Clock,
-    kind: DeadlineKind,
-    hand: Hand,
-    digest_at: DigestHour | None,
-    guards: Guards,
-    size: int,
-) -> int:
-    looked_at, done = _batch(engine, clock, kind, hand, digest_at, guards, place, size)
+def _batch_into(tally: Tally, place: Place, means: _Means, kind: DeadlineKind, size: int) -> int:
+    looked_at, done = _batch(means, kind, place, size)
     place.after = place.claimed  # only now: a batch that is tried again must claim the same
     tally.of(kind.name).add(done)
     return looked_at
 
 
-def _batch(
-    engine: Engine,
-    clock: Clock,
-    kind: DeadlineKind,
-    hand: Hand,
-    digest_at: DigestHour | None,
-    guards: Guards,
-    place: Place,
-    size: int,
-) -> tuple[int, KindTally]:
-    with writing(engine) as connection:
-        now = clock.now(connection)
+def _batch(means: _Means, kind: DeadlineKind, place: Place, size: int) -> tuple[int, KindTally]:
+    guards, hand = means.guards, means.hand
+    with writing(means.engine) as connection:
+        now = means.clock.now(connection)
         size = room(connection, kind, now, guards, size)
         allowed = may_act(connection, kind, now)
         looked_at, claimed = claims.claim(connection, kind, deadlines.c.due_at, now, size, place, allowed, *before_firing(kind))
@@ -130,7 +129,7 @@ def _batch(
         ready = [row for row in ready if row.id not in spared] if spared else ready
         if not ready:
             return looked_at, KindTally(examined=len(claimed), skipped=len(claimed))
-        queued = fire(connection, kind, hand, now, ready, digest_at=digest_at)
+        queued = fire(connection, kind, hand, now, ready, digest_at=means.digest_at, noted=means.is_heeded(kind))
         spend(connection, kind, guards, len(ready))
         late = _lateness(ready, now)
         histogram.record(connection, kind.name, now, late)
@@ -160,10 +159,12 @@ def fire(
     *,
     digest_at: DigestHour | None = None,
     by_hand: Mapping[str, Any] | None = None,
+    noted: bool = True,
 ) -> int:
     """Let deadlines take effect that are claimed: change the subjects, settle, record, queue; all counts must agree.
 
-    by_hand: what the ledger says of an operator who has them take effect now, due or not.
+    by_hand: what the ledger says of an operator who has them take effect now, due or not. noted: whether the change is to be
+    noted for stamp, because another kind heeds it.
 
     Returns:
         how many notices were queued.
@@ -172,7 +173,8 @@ def fire(
         CountsDisagree: the transaction must be rolled back.
     """
     ids = [row.id for row in ready]
-    _change(connection, kind, now, ready, ahead=by_hand is not None)
+    with nullcontext() if noted else unnoted(connection):
+        _change(connection, kind, now, ready, ahead=by_hand is not None)
     due = true() if by_hand is not None else deadlines.c.due_at <= now
     settled = connection.execute(
         update(deadlines)
