@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, inspect, text, update
 
 from returnclock import schema
+from returnclock.database import open_engine, writing
 from returnclock.tables.clock import events, policies
 from returnclock.tables.market import disputes
 from returnclock.tables.types import read_instant
@@ -107,16 +109,42 @@ def test_reconcile_names_the_table_that_the_version_before_did_not(market: Marke
     assert len(due(market, "disputes", dispute)) == 1
 
 
-def test_the_upgrade_names_the_tables_of_what_is_already_there(fresh_market: Market) -> None:
-    dispute, refund = fresh_market.dispute(), fresh_market.refund()
-    order = fresh_market.order(delivered_at=MONDAY)
-    fresh_market.run("stamp", at=MONDAY + HOUR)
-    with fresh_market.transaction() as connection:
-        command.downgrade(schema._config(connection), BEFORE)
-    schema.upgrade(fresh_market.engine)
+BOUND = {"seller_response": "disputes", "return_window": "orders", "refund_completion": "refunds"}
+DEFINITION = '{"period": "5 days", "ends": "same_time", "roll": "none", "grace": "0 days"}'
+STORY = '{"steps": ["Starts."]}'
+SCHEDULE = '{"zone": "UTC", "calendar": "US", "last_day": "2026-03-07", "reminders": []}'
 
-    rows = {"disputes": dispute, "orders": order, "refunds": refund}
-    assert {name: len(due(fresh_market, name, row)) for name, row in rows.items()} == {"disputes": 1, "orders": 1, "refunds": 3}
+
+def test_the_upgrade_shows_what_the_version_before_has_stamped(database_url: str, tmp_path: Path) -> None:
+    engine = open_engine(database_url)
+    with writing(engine) as connection:
+        command.upgrade(schema._config(connection), BEFORE)
+    moment = "'2026-03-02 10:00:00.000000'" if engine.dialect.name != "sqlite" else "'2026-03-02 10:00:00.000000Z'"
+    with writing(engine) as connection:
+        for number, kind in enumerate(BOUND, 1):
+            for statement in (
+                f"INSERT INTO clock_policies (id, kind, digest, definition) VALUES ({number}, '{kind}', 'd', '{DEFINITION}')",
+                "INSERT INTO clock_deadlines (id, kind, subject_id, party, starts_at, promised_at, due_at, policy_id, schedule,"
+                f" stamped_at) VALUES ({number}, '{kind}', '9', 'seller', {moment}, {moment}, {moment}, {number},"
+                f" '{SCHEDULE}', {moment})",
+                "INSERT INTO clock_events (id, deadline_id, kind, subject_id, event, at, actor, detail)"
+                f" VALUES ({number}, {number}, '{kind}', '9', 'deadline:stamped', {moment}, 'clock', '{STORY}')",
+            ):
+                connection.exec_driver_sql(statement)
+    schema.upgrade(engine)
+
+    market = Market(engine, tmp_path)
+    for kind, table in BOUND.items():
+        row = one(market, table, 9, kind)
+        assert (row["explanation"], steps(row)) == ("5 days, until 2026-03-07 (UTC)", ["Starts."])
+    names = {index["name"] for table in ("clock_deadlines", "clock_events") for index in inspect(engine).get_indexes(table)}
+    assert names >= {
+        "ix_clock_deadlines_due",
+        "ix_clock_deadlines_remind",
+        "ix_clock_events_subject",
+        "ix_clock_events_deadline",
+    }
+    engine.dispose()
 
 
 PLANS = {

@@ -115,8 +115,7 @@ def _view(dialect: str) -> str:
         "postgresql": "e.detail -> 'steps'",
         "sqlite": "json_extract(e.detail, '$.steps')",
     }.get(dialect, "JSON_EXTRACT(e.detail, '$.steps')")
-    # PostgreSQL would walk backwards through the key of all events if the order were that of the key.
-    latest = "e.id + 0" if dialect == "postgresql" else "e.id"
+    # Plus nothing, because a planner that is offered the order of the key may walk backwards through all events.
     return f"""
         CREATE VIEW clock_due AS SELECT
             d.id AS deadline_id, p.table_name, d.subject_id, d.kind, d.party, d.state,
@@ -124,7 +123,7 @@ def _view(dialect: str) -> str:
             {explanation} AS explanation,
             (
                 SELECT {steps} FROM clock_events e
-                WHERE e.deadline_id = d.id AND {steps} IS NOT NULL ORDER BY {latest} DESC LIMIT 1
+                WHERE e.deadline_id = d.id AND {steps} IS NOT NULL ORDER BY e.id + 0 DESC LIMIT 1
             ) AS steps
         FROM clock_deadlines d JOIN clock_policies p ON p.id = d.policy_id"""
 
