@@ -10,11 +10,15 @@ import re
 import smtplib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from returnclock.errors import DeliveryUncertain, MailServerDown, NoticeDeferred, NoticeRefused, SettingsError
 from returnclock.mail.addresses import address_fault, mailbox, wire_address
 from returnclock.mail.phrases import one_line
 from returnclock.mail.server import read_server
+
+if TYPE_CHECKING:
+    from returnclock.mail.transport import Meanwhile
 
 _GOODBYE_S = 2.0
 _CLOSING = 421  # may answer any command: the server is going away (RFC 5321 3.8)
@@ -113,7 +117,7 @@ class SmtpChannel:
         self._connection = self._mailer.connected()
         return self._connection
 
-    def send(self, to_address: str, raw: bytes, message_id: str) -> None:
+    def send(self, to_address: str, raw: bytes, message_id: str, meanwhile: Meanwhile = None) -> None:
         """Hand over one message; see ``transport.Channel.send``."""
         recipient = wire_address(to_address)
         connection = self._begun(international=not recipient.isascii())
@@ -123,7 +127,7 @@ class SmtpChannel:
         code, reply = self._asked(connection, "DATA")
         if code != 354:
             raise self._not_taken(code, reply)
-        code, reply = self._handed_over(connection, raw)
+        code, reply = self._handed_over(connection, raw, meanwhile)
         if not 200 <= code < 300:
             raise self._not_taken(code, reply)
 
@@ -165,9 +169,11 @@ class SmtpChannel:
         except OSError as error:
             raise self._lost(error) from error
 
-    def _handed_over(self, connection: smtplib.SMTP, raw: bytes) -> tuple[int, bytes]:
+    def _handed_over(self, connection: smtplib.SMTP, raw: bytes, meanwhile: Meanwhile) -> tuple[int, bytes]:
         try:
             connection.send(_stuffed(raw))
+            if meanwhile is not None:
+                meanwhile()
             code, reply = connection.getreply()
         except OSError as error:
             self.close()
