@@ -23,24 +23,25 @@ from returnclock.telemetry import Event
 UNCERTAIN = "may have been sent before: the connection or the worker was lost before the mail server's answer was kept"
 
 
-def prepare(post: Post, size: int, digests: bool) -> tuple[int, list[Ready]]:
+def prepare(post: Post, size: int, digests: bool) -> tuple[int, list[Ready], float]:
     """Lease notices and put away those that are no longer true.
 
     Returns:
-        how many notices were leased, and those that are to be sent.
+        how many notices were leased, those that are to be sent, and when they were looked at, in seconds of this process.
     """
     with writing(post.engine) as connection:
         now = post.clock.now(connection)
         leased = outbox.lease(connection, post.worker, now, size, digests=digests)
         unsure = [of_notice(row, {"reason": UNCERTAIN}) for row in leased if row.state == "sending"]
         ledger.record_each(connection, post.hand, now, Event.NOTICE_AMBIGUOUS, unsure)
+        examined_at = monotonic()  # the wait for a lock is before it
         judged = examine(connection, post.book, post.mail, leased, now)
         untrue = [_suppressed(one) for one in judged if isinstance(one, Untrue)]
         done = write(post, connection, untrue, {row.id for row in leased}, now)
     for row in leased:
         done.of(row.kind).examined += 1
     post.tally.add(done)
-    return len(leased), [one for one in judged if isinstance(one, Ready)]
+    return len(leased), [one for one in judged if isinstance(one, Ready)], examined_at
 
 
 def _suppressed(judged: Untrue) -> Mark:
@@ -67,6 +68,8 @@ class Supply:
 
     def order(self, *, anew: bool = False) -> None:
         """Let the clerk fetch more where little is left; ``anew``: also what was given back."""
+        if self._coming is not None and self._coming.done():
+            self._receive()
         if self._coming is not None or len(self._bundles) > self._batch_size // 2:
             return
         if anew:
@@ -74,9 +77,11 @@ class Supply:
         if not self._over and self._left != 0:
             self._coming = self._clerk.submit(self._fetch)
 
-    def take(self) -> Bundle | None:
-        """The next bundle, or None when there is none; waits for the clerk where none is here yet."""
+    def take(self, *, wait: bool = True) -> Bundle | None:
+        """The next bundle, or None when there is none; or, unless it may ``wait`` for the clerk, when none is here yet."""
         while not self._bundles:
+            if not wait:
+                return None
             self.order()
             if self._coming is None:
                 return None
@@ -96,8 +101,8 @@ class Supply:
 
     def _fetch(self) -> list[Bundle]:
         size = self._batch_size if self._left is None else min(self._batch_size, self._left)
-        examined_at, digests = monotonic(), self._digests
-        taken, ready = retried(partial(prepare, self._post, size, digests))
+        digests = self._digests
+        taken, ready, examined_at = retried(partial(prepare, self._post, size, digests))
         self._left = None if self._left is None else self._left - taken
         if taken < size:
             self._digests, self._over = True, digests

@@ -113,7 +113,7 @@ class Round:
         begun, count = monotonic(), len(self._held)
         while self._held:
             parcel = self._held.popleft()
-            if begun - parcel.examined_at > FRESH_S:
+            if monotonic() - parcel.examined_at > FRESH_S:
                 self._marks.append(_untried(parcel.rows, timedelta()))
             else:
                 self._send(channel, parcel)
@@ -134,12 +134,13 @@ class Round:
             self._marks.append(_failed(self._post, parcel, fault))
 
     def _write_ahead(self) -> None:
+        """Write a letter while the server takes another one, of which the answer must not be missed: wait for nothing."""
         if len(self._written) < MOST_IN_HAND // 2:
-            self._write_one()
+            self._write_one(wait=False)
 
-    def _write_one(self) -> bool:
+    def _write_one(self, *, wait: bool = True) -> bool:
         """Write the letter of the next bundle; False when there is none."""
-        bundle = self._supply.take()
+        bundle = self._supply.take(wait=wait)
         if bundle is None:
             return False
         try:

@@ -45,7 +45,7 @@ def compose(
     And its folding encodes URLs and message ids that have no space to fold at, which breaks them, and in Python 3.11 loses
     spaces of long encoded names: a quarter of 2,000 random ones did not come back whole.
     """
-    utf8 = not _address(to_name, to_address).addr_spec.isascii()
+    utf8 = not wire_address(to_address).isascii()
     lines = [_mailbox("From", *mailbox(sender), utf8), _mailbox("To", to_name, to_address, utf8)]
     if reply_to:
         lines.append(_mailbox("Reply-To", *mailbox(reply_to), utf8))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from returnclock.mail.transport import Meanwhile
 
 _GOODBYE_S = 2.0
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _CLOSING = 421  # may answer any command: the server is going away (RFC 5321 3.8)
 # These answer the session, not the recipient: a login is wanted, TLS is wanted.
 _SESSION_REPLIES = (_CLOSING, 530, 534, 535, 538)
@@ -154,14 +155,14 @@ class SmtpChannel:
         return connection
 
     def _mail(self, connection: smtplib.SMTP, international: bool) -> tuple[int, bytes]:
-        options: list[str] = []
         if international:
             if not connection.has_extn("smtputf8"):
                 raise NoticeRefused(
                     reason="its address has letters beyond ASCII before the @, and the mail server offers no SMTPUTF8."
                 )
-            options = ["SMTPUTF8", "BODY=8BITMIME"]
-        return connection.mail(self._sender, options)
+            connection.command_encoding = "utf-8"
+            return connection.docmd("MAIL", f"FROM:<{self._sender}> SMTPUTF8 BODY=8BITMIME")
+        return connection.docmd("MAIL", f"FROM:<{self._sender}>")
 
     def _asked(self, connection: smtplib.SMTP, command: str, arguments: str = "") -> tuple[int, bytes]:
         try:
@@ -217,8 +218,9 @@ class SmtpChannel:
 
 def _stuffed(raw: bytes) -> bytes:
     """The message as DATA wants it: a line that begins with a dot gets another, a lone dot ends it (RFC 5321 4.5.2)."""
-    lines = re.sub(rb"\r\n|\r|\n", b"\r\n", raw)
-    return re.sub(rb"(?m)^\.", b"..", lines).removesuffix(b"\r\n") + b"\r\n.\r\n"
+    lines = raw if raw.count(b"\r") == raw.count(b"\n") == raw.count(b"\r\n") else _LINE_END.sub(b"\r\n", raw)
+    # One dot more at the beginning of a line; the end of the last line begins the end of all.
+    return (b"\r\n" + lines).replace(b"\r\n.", b"\r\n..")[2:].removesuffix(b"\r\n") + b"\r\n.\r\n"
 
 
 def _reply(code: int, reply: bytes) -> str:
