@@ -195,17 +195,17 @@ def is_passing(fault: DBAPIError) -> bool:
     return "database is locked" in str(original) or "database table is locked" in str(original)
 
 
-def retried(batch: Callable[[], T], *, attempts: int = 8) -> T:
+def retried(batch: Callable[[], T], *, attempts: int = 8, at_once: bool = True) -> T:
     """Run one batch, again after a passing fault; a batch is one transaction, so a failed one has changed nothing.
 
-    A server that cannot be reached at the first attempt is told at once. After a lost connection it is asked again,
+    A server that cannot be reached at the first attempt is told ``at_once``. After a lost connection it is asked again,
     because one that restarts refuses for a moment.
     """
     for attempt in range(1, attempts + 1):
         try:
             return batch()
         except (DBAPIError, DatabaseUnreachable) as fault:
-            passing = attempt > 1 if isinstance(fault, DatabaseUnreachable) else is_passing(fault)
+            passing = attempt > 1 or not at_once if isinstance(fault, DatabaseUnreachable) else is_passing(fault)
             if attempt == attempts or not passing:
                 raise
             sleep(min(uniform(0.02, 0.1) * 2**attempt, 1.5))  # jitter, or the same two would meet again

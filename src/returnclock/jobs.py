@@ -14,13 +14,13 @@ from returnclock import deliver, health, remind, stamp, sweep
 from returnclock.calendars import zone
 from returnclock.database import reading
 from returnclock.errors import DeadlinesLate, StillPaused, UnknownTask
+from returnclock.hands import Post
 from returnclock.heartbeat import ping
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.localtime import later_instant
 from returnclock.ops import hold, vacation
 from returnclock.ops.targets import Desk
-from returnclock.parcels import Post
 from returnclock.purge import purge
 from returnclock.reconcile import reconcile, would_reconcile
 from returnclock.settings import seconds

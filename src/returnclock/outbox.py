@@ -7,14 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, Select, func, literal, literal_column, or_, select, union_all, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    Select,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.sql.expression import ColumnElement
 
 from returnclock import ledger
+from returnclock.bulk import RowsUpdate
 from returnclock.database import insert_new
 from returnclock.kinds import DeadlineKind, Notice
 from returnclock.tables.clock import deadlines, is_unsent, outbox
@@ -83,7 +97,9 @@ def lease(connection: Connection, worker: str, now: datetime, size: int, *, dige
     server's answer and the mark: it comes back with that state, and nobody can know whether it was sent.
     """
     of_digest = outbox.c.notice == "digest" if digests else outbox.c.notice != "digest"
-    chosen = select(outbox).where(*_free(now), of_digest).order_by(outbox.c.next_attempt_at, outbox.c.id)
+    subject_id = select(deadlines.c.subject_id).where(deadlines.c.id == outbox.c.deadline_id).scalar_subquery()
+    chosen = select(outbox, subject_id.label("subject_id")).where(*_free(now), of_digest)
+    chosen = chosen.order_by(outbox.c.next_attempt_at, outbox.c.id)
     chosen = chosen.limit(size).with_for_update(skip_locked=True)
     rows = list(connection.execute(chosen))
     if rows:
@@ -105,28 +121,29 @@ def _free(now: datetime) -> tuple[ColumnElement[bool], ...]:
     return (is_unsent, outbox.c.next_attempt_at <= now, in_no_hand)
 
 
-def held_by(worker: str, notice_id: int) -> tuple[ColumnElement[bool], ...]:
-    """The conditions under which a worker may still mark a notice: it has it in hand and it is not yet at its end."""
-    return (outbox.c.id == notice_id, outbox.c.leased_by == worker, outbox.c.state.in_(("queued", "sending")))
+_HELD = (outbox.c.leased_by == bindparam("worker", type_=outbox.c.leased_by.type), is_unsent)
+_MARKING = RowsUpdate(
+    outbox,
+    (
+        *("state", "attempts", "message_id", "recipient", "error"),
+        *("next_attempt_at", "sent_at", "leased_by", "leased_until"),
+    ),
+    *_HELD,
+)
 
 
-def mark(connection: Connection, worker: str, notice_id: int, **values: Any) -> bool:
-    """Change a notice that this worker has in hand.
+def still_held(connection: Connection, worker: str, ids: Sequence[int]) -> set[int]:
+    """Which of these notices this worker still has in hand, locked until the transaction ends.
 
-    Returns:
-        whether it still had it: a lease that ended may have passed to another worker.
+    A lease that ended may have passed to another worker; then what became of the notice is for that one to write.
     """
-    return connection.execute(update(outbox).where(*held_by(worker, notice_id)).values(values)).rowcount == 1
+    chosen = select(outbox.c.id).where(among(outbox.c.id, ids), *_HELD).order_by(outbox.c.id).with_for_update()
+    return set(connection.execute(chosen, {"worker": worker}).scalars())
 
 
-def release(connection: Connection, worker: str, ids: Sequence[int], not_before: datetime) -> None:
-    """Give notices back untried, to be taken again at ``not_before``."""
-    if ids:
-        connection.execute(
-            update(outbox)
-            .where(among(outbox.c.id, ids), outbox.c.leased_by == worker, outbox.c.state.in_(("queued", "sending")))
-            .values(state="queued", leased_by=None, leased_until=None, next_attempt_at=not_before)
-        )
+def mark(connection: Connection, worker: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Change notices that this worker has in hand: each row has the id and all columns that delivery changes."""
+    _MARKING.run(connection, rows, worker=worker)
 
 
 def error_groups(connection: Connection) -> list[dict[str, Any]]:

@@ -1,154 +1,167 @@
-"""Parcels: leased notices that are still true, written, addressed and ready to be sent. Imports outbox, mail and ledger."""
+"""Parcels: leased notices that are still true, written, addressed and ready to be sent. Imports hands, outbox and mail."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from math import inf
+from time import monotonic
 
-from sqlalchemy import Connection, Engine
-
-from returnclock import ledger, outbox, problems
-from returnclock.clock import Clock
-from returnclock.database import writing
+from returnclock import ledger, outbox
+from returnclock.database import retried, writing
 from returnclock.errors import MailError, NoticeRefused
-from returnclock.faults import no_address
-from returnclock.ledger import Hand
-from returnclock.mail import Letter, Mailer, compose, message_id, write_digest, write_letter
+from returnclock.faults import Fault, no_address
+from returnclock.hands import Mark, Parcel, Post, of_notice, write
+from returnclock.mail import Letter, compose, message_id, write_digest, write_letter
 from returnclock.notice_facts import Ready, Untrue, examine
-from returnclock.rulebook import Rulebook
-from returnclock.settings import MailSettings
-from returnclock.tally import Tally
 from returnclock.telemetry import Event
 
 UNCERTAIN = "may have been sent before: the connection or the worker was lost before the mail server's answer was kept"
 
 
-@dataclass
-class Post:
-    """What delivery works with; one for each run."""
-
-    engine: Engine
-    clock: Clock
-    book: Rulebook
-    mailer: Mailer
-    mail: MailSettings
-    hand: Hand
-    worker: str
-    tally: Tally = field(default_factory=Tally)
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """One message ready to go: the notices that it carries, its address and its bytes."""
-
-    rows: tuple[Any, ...]
-    address: str
-    message_id: str
-    raw: bytes
-
-
-@dataclass(frozen=True)
-class Mark:
-    """How a parcel ended, to be written into the outbox: the new values and the ledger's event."""
-
-    parcel_rows: tuple[Any, ...]
-    values: dict[str, Any]
-    event: Event
-    detail: dict[str, Any]
-
-
-def prepare(post: Post, size: int, digests: bool) -> tuple[int, list[Parcel]]:
-    """Lease notices, put away those that are no longer true or cannot be written, and pack the others.
+def prepare(post: Post, size: int, digests: bool) -> tuple[int, list[Ready], float]:
+    """Lease notices and put away those that are no longer true.
 
     Returns:
-        how many notices were leased, and the parcels.
+        how many notices were leased, those that are to be sent, and when they were looked at, in seconds of this process.
     """
     with writing(post.engine) as connection:
         now = post.clock.now(connection)
         leased = outbox.lease(connection, post.worker, now, size, digests=digests)
-        for row in leased:
-            if row.state == "sending":
-                detail = {"notice": row.notice, "party": row.party, "reason": UNCERTAIN}
-                ledger.record(connection, post.hand, now, Event.NOTICE_AMBIGUOUS, [row.deadline_id], detail)
-        ready: list[Ready] = []
-        for judged in examine(connection, post.book, post.mail, leased, now):
-            if isinstance(judged, Untrue):
-                end(post, connection, Mark((judged.row,), *_suppressed(judged)), now)
-            else:
-                ready.append(judged)
-        parcels = []
-        for bundle in [ready] if digests and ready else [[one] for one in ready]:
-            try:
-                parcels.append(_pack(post, bundle, now))
-            except NoticeRefused as fault:
-                _bury(post, connection, bundle, fault, now)
+        unsure = [of_notice(row, {"reason": UNCERTAIN}) for row in leased if row.state == "sending"]
+        ledger.record_each(connection, post.hand, now, Event.NOTICE_AMBIGUOUS, unsure)
+        examined_at = monotonic()  # the wait for a lock is before it
+        judged = examine(connection, post.book, post.mail, leased, now)
+        untrue = [_suppressed(one) for one in judged if isinstance(one, Untrue)]
+        done = write(post, connection, untrue, {row.id for row in leased}, now)
     for row in leased:
-        post.tally.of(row.kind).examined += 1
-    return len(leased), parcels
+        done.of(row.kind).examined += 1
+    post.tally.add(done)
+    return len(leased), [one for one in judged if isinstance(one, Ready)], examined_at
 
 
-def _suppressed(judged: Untrue) -> tuple[dict[str, Any], Event, dict[str, Any]]:
-    values = {"state": "suppressed", "error": judged.reason, "next_attempt_at": None}
-    return values, Event.NOTICE_SUPPRESSED, {"notice": judged.row.notice, "reason": judged.reason}
+def _suppressed(judged: Untrue) -> Mark:
+    why = {"reason": judged.reason}
+    return Mark((judged.row,), "suppressed", Event.NOTICE_SUPPRESSED, why, error=judged.reason)
 
 
-def _pack(post: Post, bundle: Sequence[Ready], now: datetime) -> Parcel:
-    address = bundle[0].facts["recipient_address"]
+@dataclass(frozen=True)
+class Bundle:
+    """Notices that go out in one message, and when they were found true, in seconds of this process."""
+
+    ready: tuple[Ready, ...]
+    examined_at: float
+
+
+class Supply:
+    """The notices to be sent, fetched from the outbox batch by batch by a clerk: first the single ones, then digests.
+
+    It ends when there are no more, after ``limit`` notices, or with the batch during which ``seconds`` are over.
+    """
+
+    def __init__(
+        self, post: Post, clerk: ThreadPoolExecutor, *, limit: int | None, batch_size: int, seconds: float | None = None
+    ) -> None:
+        self._closes_at = inf if seconds is None else monotonic() + seconds
+        self._post, self._clerk, self._left, self._batch_size = post, clerk, limit, batch_size
+        self._bundles: deque[Bundle] = deque()
+        self._coming: Future[list[Bundle]] | None = None
+        self._digests, self._over = False, False
+
+    def order(self, *, anew: bool = False) -> None:
+        """Let the clerk fetch more where little is left; ``anew``: also what was given back."""
+        if self._coming is not None and self._coming.done():
+            self._receive()
+        if self._coming is not None or len(self._bundles) > self._batch_size // 2:
+            return
+        if anew:
+            self._digests, self._over = False, False
+        if not self._over and self._left != 0 and monotonic() < self._closes_at:
+            self._coming = self._clerk.submit(self._fetch)
+
+    def take(self, *, wait: bool = True) -> Bundle | None:
+        """The next bundle, or None when there is none; or, unless it may ``wait`` for the clerk, when none is here yet."""
+        while not self._bundles:
+            if not wait:
+                return None
+            self.order()
+            if self._coming is None:
+                return None
+            self._receive()
+        return self._bundles.popleft()
+
+    def leave(self) -> list[Bundle]:
+        """All that was fetched and not taken."""
+        with suppress(Exception):  # what could not be fetched is in nobody's hands
+            self._receive()
+        return list(self._bundles)
+
+    def _receive(self) -> None:
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            self._bundles.extend(coming.result())
+
+    def _fetch(self) -> list[Bundle]:
+        size = self._batch_size if self._left is None else min(self._batch_size, self._left)
+        digests = self._digests
+        taken, ready, examined_at = retried(partial(prepare, self._post, size, digests))
+        self._left = None if self._left is None else self._left - taken
+        if taken < size:
+            self._digests, self._over = True, digests
+        bundles = [tuple(ready)] if digests and ready else [(one,) for one in ready]
+        return [Bundle(bundle, examined_at) for bundle in bundles]
+
+
+def pack(post: Post, bundle: Bundle) -> Parcel:
+    """Write the letter of a bundle. Raises NoticeRefused where it cannot be written or has no address."""
+    first = bundle.ready[0]
+    address = first.facts["recipient_address"]
     if not address:
-        raise NoticeRefused(reason=f"the {bundle[0].row.party} has no e-mail address")
+        raise NoticeRefused(reason=f"the {first.row.party} has no e-mail address")
     try:
-        return _written(post, bundle, address, now)
+        return _written(post, bundle, address, first.facts["now"])
     except MailError:
         raise
     except Exception as fault:  # a shop's own kind may bring a text that fails on one row; the rows beside it go out
         raise NoticeRefused(reason=f"it cannot be written: {type(fault).__name__}: {fault}") from fault
 
 
-def _written(post: Post, bundle: Sequence[Ready], address: str, now: datetime) -> Parcel:
+def _written(post: Post, bundle: Bundle, address: str, now: datetime) -> Parcel:
     domain = post.mail.sender.rsplit("@", 1)[-1].rstrip("> ")
-    identity = message_id("+".join(one.row.key for one in bundle), domain)
+    identity = message_id("+".join(one.row.key for one in bundle.ready), domain)
     raw = compose(
-        _letter(post, bundle),
+        _letter(post, bundle.ready),
         sender=post.mail.sender,
-        to_name=bundle[0].facts["recipient_name"],
+        to_name=bundle.ready[0].facts["recipient_name"],
         to_address=address,
         reply_to=post.mail.reply_to,
         message_id=identity,
         date=now,
     )
-    return Parcel(tuple(one.row for one in bundle), address, identity, raw)
+    return Parcel(tuple(one.row for one in bundle.ready), address, identity, raw, now, bundle.examined_at)
 
 
-def _letter(post: Post, bundle: Sequence[Ready]) -> Letter:
-    if bundle[0].notice.digest:
-        market = {**bundle[0].facts, "zone": post.book.market_zone}
-        return write_digest([(one.notice, one.facts) for one in bundle], market)
-    return write_letter(bundle[0].notice, bundle[0].facts)
+def _letter(post: Post, ready: Sequence[Ready]) -> Letter:
+    if ready[0].notice.digest:
+        market = {**ready[0].facts, "zone": post.book.market_zone}
+        return write_digest([(one.notice, one.facts) for one in ready], market)
+    return write_letter(ready[0].notice, ready[0].facts)
 
 
-def _bury(post: Post, connection: Connection, bundle: Sequence[Ready], fault: MailError, now: datetime) -> None:
-    rows = tuple(one.row for one in bundle)
-    values = {"state": "dead", "error": str(fault), "next_attempt_at": None}
-    end(post, connection, Mark(rows, values, Event.NOTICE_DEAD, {"reason": str(fault)}), now)
-    first = bundle[0].facts
-    if not first["recipient_address"] and first["recipient_id"] is not None:
-        table, identity = f"{rows[0].party}s", str(first["recipient_id"])
-        problems.record(connection, (), [no_address(table, identity)], now)
-        post.tally.problems += 1
+def refused(bundle: Bundle, fault: NoticeRefused) -> Mark:
+    """The mark of a bundle whose letter cannot be written."""
+    rows = tuple(one.row for one in bundle.ready)
+    problem = _missing_address(bundle.ready[0])
+    why = {"reason": str(fault)}
+    return Mark(rows, "dead", Event.NOTICE_DEAD, why, error=str(fault), problem=problem)
 
 
-def end(post: Post, connection: Connection, mark: Mark, now: datetime) -> None:
-    """Write how a parcel ended into outbox and ledger, unless its lease has passed to another worker."""
-    released = {"leased_by": None, "leased_until": None}
-    sent = {"sent_at": now} if mark.values["state"] == "sent" else {}
-    for row in mark.parcel_rows:
-        if outbox.mark(connection, post.worker, row.id, **(mark.values | released | sent)):
-            detail = {"notice": row.notice, "party": row.party, "outbox_id": row.id, **mark.detail}
-            ledger.record(connection, post.hand, now, mark.event, [row.deadline_id], detail)
-            counted = post.tally.of(row.kind)
-            counted.changed += mark.values["state"] == "sent"
-            counted.skipped += mark.values["state"] == "suppressed"
-            if mark.values["state"] == "sent":
-                counted.max_lateness_s = max(counted.max_lateness_s, (now - row.queued_at).total_seconds())
+def _missing_address(one: Ready) -> Fault | None:
+    if one.facts["recipient_address"] or one.facts["recipient_id"] is None:
+        return None
+    return no_address(f"{one.row.party}s", str(one.facts["recipient_id"]))

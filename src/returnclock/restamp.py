@@ -20,7 +20,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, select
 
 from returnclock import ledger
-from returnclock.bulk import update_rows
+from returnclock.bulk import RowsUpdate
 from returnclock.clock import Clock
 from returnclock.database import retried, writing
 from returnclock.facts import Counted, count_by
@@ -38,6 +38,8 @@ Overdue = Literal["fire", "notice", "skip"]
 CHANGED_MEANWHILE = "changed meanwhile"
 SKIPPED = "skipped, would fire now"
 GIVEN_NOTICE = "given notice"
+
+_MOVING = RowsUpdate(deadlines, ("promised_at", "due_at", "remind_at", "policy_id", "schedule"))
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _write(plan: Plan, kind: DeadlineKind, moves: Sequence[Move]) -> list[str]:
             rows.append(_values(stamping, kind, move, counted, case, now))
             told.append(_told(plan, kind, move, counted, case))
             became.append(case)
-        update_rows(connection, deadlines, rows)
+        _MOVING.run(connection, rows)
         ledger.record_each(connection, plan.hand, now, Event.RESTAMPED, told)
         return became
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from returnclock.mail import SmtpMailer
+from returnclock.mail import Meanwhile, SmtpMailer
 from returnclock.runs import perform
 from tests.benchmarks.contest import Contender
 from tests.benchmarks.sweeping import WARM_UP_ROWS
@@ -46,7 +46,7 @@ class _Copying:
     def open(self) -> Iterator[_Copying]:
         yield self
 
-    def send(self, to_address: str, raw: bytes, message_id: str) -> None:
+    def send(self, to_address: str, raw: bytes, message_id: str, meanwhile: Meanwhile = None) -> None:
         self.messages.append((to_address, raw))
 
 

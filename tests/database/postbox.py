@@ -10,6 +10,7 @@ from email.message import EmailMessage
 from email.policy import default
 
 from returnclock.errors import MailError, MailServerDown
+from returnclock.mail import Meanwhile
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class PostBox:
             raise MailServerDown(server=self.name, reason="it is closed")
         yield self
 
-    def send(self, to_address: str, raw: bytes, message_id: str) -> None:
+    def send(self, to_address: str, raw: bytes, message_id: str, meanwhile: Meanwhile = None) -> None:
         self.before_send(to_address)
         waiting = self.faults.get(to_address)
         if waiting:

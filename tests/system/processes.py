@@ -22,7 +22,7 @@ from typing import Any, NoReturn, Self
 from sqlalchemy import Engine, event
 
 from returnclock import schema
-from returnclock.mail import Channel, Mailer
+from returnclock.mail import Channel, Mailer, Meanwhile
 from returnclock.runs import perform
 from returnclock.settings import load
 from returnclock.wiring import Wiring, wire
@@ -134,8 +134,8 @@ class _WatchedChannel:
     def __init__(self, inner: Channel, log: str | None, stop_after: int | None) -> None:
         self.inner, self.log, self.left = inner, log, stop_after
 
-    def send(self, to_address: str, raw: bytes, message_id: str) -> None:
-        self.inner.send(to_address, raw, message_id)
+    def send(self, to_address: str, raw: bytes, message_id: str, meanwhile: Meanwhile = None) -> None:
+        self.inner.send(to_address, raw, message_id, meanwhile)
         if self.log is not None:
             with open(self.log, "a") as log:
                 log.write(message_id + "\n")

@@ -22,7 +22,7 @@ from returnclock.demo.recount import Recount
 from returnclock.demo.story import write_story
 from returnclock.errors import DeadlinesLate
 from returnclock.localtime import say_day
-from returnclock.mail import Channel, Mailer
+from returnclock.mail import Channel, Mailer, Meanwhile
 from returnclock.runs import perform
 from returnclock.wiring import Wiring
 
@@ -82,8 +82,8 @@ class _CountingChannel:
     inner: Channel
     handed_over: Counter[str]
 
-    def send(self, to_address: str, raw: bytes, message_id: str) -> None:
-        self.inner.send(to_address, raw, message_id)
+    def send(self, to_address: str, raw: bytes, message_id: str, meanwhile: Meanwhile = None) -> None:
+        self.inner.send(to_address, raw, message_id, meanwhile)
         self.handed_over[message_id] += 1
 
 

@@ -12,13 +12,14 @@ from returnclock.mail.folder import FolderMailer
 from returnclock.mail.letter import Letter, write_digest, write_letter
 from returnclock.mail.message import compose, message_id
 from returnclock.mail.smtp import SmtpMailer
-from returnclock.mail.transport import Channel, Mailer, mailer_for
+from returnclock.mail.transport import Channel, Mailer, Meanwhile, mailer_for
 
 __all__ = [
     "Channel",
     "FolderMailer",
     "Letter",
     "Mailer",
+    "Meanwhile",
     "SmtpMailer",
     "address_fault",
     "compose",

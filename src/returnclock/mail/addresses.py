@@ -33,6 +33,7 @@ def wire_address(address: str) -> str:
     return written
 
 
+@lru_cache(maxsize=64)  # of the settings, for every letter
 def mailbox(text: str) -> tuple[str | None, str]:
     """Name and address of ``Shop <returns@shop.example>``; the name is None where there is only an address."""
     name, address = parseaddr(text)

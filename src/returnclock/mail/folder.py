@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from returnclock.errors import MailServerDown
 from returnclock.mail.addresses import wire_address
+
+if TYPE_CHECKING:
+    from returnclock.mail.transport import Meanwhile
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class FolderMailer:
             self.folder.mkdir(parents=True, exist_ok=True)
         yield self
 
-    def send(self, to_address: str, raw: bytes, message_id: str) -> None:
+    def send(self, to_address: str, raw: bytes, message_id: str, meanwhile: Meanwhile = None) -> None:
         """Keep one message. Raises NoticeRefused for no address, MailServerDown when the disk does not take it."""
         wire_address(to_address)
         with self._faults_told():

@@ -127,6 +127,7 @@ _layouts = Environment(
     keep_trailing_newline=True,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,  # it would look at the file's date for every letter
 )
 
 

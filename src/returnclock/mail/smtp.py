@@ -10,13 +10,18 @@ import re
 import smtplib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from returnclock.errors import DeliveryUncertain, MailServerDown, NoticeDeferred, NoticeRefused, SettingsError
 from returnclock.mail.addresses import address_fault, mailbox, wire_address
 from returnclock.mail.phrases import one_line
 from returnclock.mail.server import read_server
 
+if TYPE_CHECKING:
+    from returnclock.mail.transport import Meanwhile
+
 _GOODBYE_S = 2.0
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _CLOSING = 421  # may answer any command: the server is going away (RFC 5321 3.8)
 # These answer the session, not the recipient: a login is wanted, TLS is wanted.
 _SESSION_REPLIES = (_CLOSING, 530, 534, 535, 538)
@@ -113,7 +118,7 @@ class SmtpChannel:
         self._connection = self._mailer.connected()
         return self._connection
 
-    def send(self, to_address: str, raw: bytes, message_id: str) -> None:
+    def send(self, to_address: str, raw: bytes, message_id: str, meanwhile: Meanwhile = None) -> None:
         """Hand over one message; see ``transport.Channel.send``."""
         recipient = wire_address(to_address)
         connection = self._begun(international=not recipient.isascii())
@@ -123,7 +128,7 @@ class SmtpChannel:
         code, reply = self._asked(connection, "DATA")
         if code != 354:
             raise self._not_taken(code, reply)
-        code, reply = self._handed_over(connection, raw)
+        code, reply = self._handed_over(connection, raw, meanwhile)
         if not 200 <= code < 300:
             raise self._not_taken(code, reply)
 
@@ -150,14 +155,14 @@ class SmtpChannel:
         return connection
 
     def _mail(self, connection: smtplib.SMTP, international: bool) -> tuple[int, bytes]:
-        options: list[str] = []
         if international:
             if not connection.has_extn("smtputf8"):
                 raise NoticeRefused(
                     reason="its address has letters beyond ASCII before the @, and the mail server offers no SMTPUTF8."
                 )
-            options = ["SMTPUTF8", "BODY=8BITMIME"]
-        return connection.mail(self._sender, options)
+            connection.command_encoding = "utf-8"
+            return connection.docmd("MAIL", f"FROM:<{self._sender}> SMTPUTF8 BODY=8BITMIME")
+        return connection.docmd("MAIL", f"FROM:<{self._sender}>")
 
     def _asked(self, connection: smtplib.SMTP, command: str, arguments: str = "") -> tuple[int, bytes]:
         try:
@@ -165,9 +170,11 @@ class SmtpChannel:
         except OSError as error:
             raise self._lost(error) from error
 
-    def _handed_over(self, connection: smtplib.SMTP, raw: bytes) -> tuple[int, bytes]:
+    def _handed_over(self, connection: smtplib.SMTP, raw: bytes, meanwhile: Meanwhile) -> tuple[int, bytes]:
         try:
             connection.send(_stuffed(raw))
+            if meanwhile is not None:
+                meanwhile()
             code, reply = connection.getreply()
         except OSError as error:
             self.close()
@@ -211,8 +218,9 @@ class SmtpChannel:
 
 def _stuffed(raw: bytes) -> bytes:
     """The message as DATA wants it: a line that begins with a dot gets another, a lone dot ends it (RFC 5321 4.5.2)."""
-    lines = re.sub(rb"\r\n|\r|\n", b"\r\n", raw)
-    return re.sub(rb"(?m)^\.", b"..", lines).removesuffix(b"\r\n") + b"\r\n.\r\n"
+    lines = raw if raw.count(b"\r") == raw.count(b"\n") == raw.count(b"\r\n") else _LINE_END.sub(b"\r\n", raw)
+    # One dot more at the beginning of a line; the end of the last line begins the end of all.
+    return (b"\r\n" + lines).replace(b"\r\n.", b"\r\n..")[2:].removesuffix(b"\r\n") + b"\r\n.\r\n"
 
 
 def _reply(code: int, reply: bytes) -> str:

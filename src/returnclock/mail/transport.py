@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,11 +14,17 @@ if TYPE_CHECKING:
     from returnclock.settings import MailSettings
 
 
+# What there is to do while an answer is awaited.
+Meanwhile = Callable[[], object] | None
+
+
 class Channel(Protocol):
     """An open way to send notices."""
 
-    def send(self, to_address: str, raw: bytes, message_id: str) -> None:
+    def send(self, to_address: str, raw: bytes, message_id: str, meanwhile: Meanwhile = None) -> None:
         """Send one message (as ``compose`` makes it); returning means that it was taken.
+
+        ``meanwhile`` may be called while the message is out and the answer is not yet there.
 
         Raises:
             MailServerDown: the server or our settings; no notice can go now, and this one was not taken.
