@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, false, literal, null, or_, select
 
 from returnclock.calendars import Calendar, zone
+from returnclock.courses import reckon
 from returnclock.errors import UnknownCountry, UnknownSubdivision, UnknownZone
 from returnclock.kinds import DeadlineKind, Party
-from returnclock.policy import Policy, Reckoning, due_at
+from returnclock.policy import Policy, Reckoning
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import archive, deadlines
 from returnclock.tables.market import buyers, orders, sellers
@@ -115,7 +116,7 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
     if policy.calendar == "party" and of_party and getattr(facts, f"{of_party}_country"):
         country, subdivision = getattr(facts, f"{of_party}_country"), getattr(facts, f"{of_party}_subdivision")
     calendar = calendar_or_default(book, country, subdivision)
-    return Counted(policy, local.key, calendar.name, due_at(starts, policy, calendar, local))
+    return Counted(policy, local.key, calendar.name, reckon(starts, policy, calendar, local))
 
 
 def zone_or(name: str | None, fallback: str) -> ZoneInfo:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, tzinfo
 from functools import cached_property
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -68,6 +68,14 @@ class Policy:
         if self.ends == "same_time" and any(offset.count == 0 for offset in self.remind):
             raise BadPolicy(where="remind", reason="a reminder at the deadline itself comes too late")
         object.__setattr__(self, "remind", tuple(sorted(set(self.remind), key=_longest_first)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Once, for caches that are asked about every row: the generated one hashes every part anew each time.
+        return hash(tuple(getattr(self, each.name) for each in fields(self)))
 
     def definition(self) -> dict[str, object]:
         """The policy in JSON types, every key written out, for ``clock_policies`` and ``Policy.from_definition``."""
@@ -132,6 +140,16 @@ def due_at(starts: datetime, policy: Policy, calendar: Calendar, zone: ZoneInfo)
         raise BadPolicy(where="period", reason=reason) from error
 
 
+def start_step(local: datetime) -> str:
+    """The first step of every reckoning, for a start that is already in its zone."""
+    return f"Starts {say_local(local)}."
+
+
+def end_step(moment: datetime, zone: tzinfo | None) -> str:
+    """The last step of a reckoning that ends at the time of day of its start, for an instant in UTC."""
+    return f"Ends at the time of day of the event: due {say_local(moment.astimezone(zone))}, {say_utc(moment)}."
+
+
 class _Reckoner:
     """One start on its way to its dates. It gathers the steps as it goes; made and used up within ``due_at``."""
 
@@ -142,7 +160,7 @@ class _Reckoner:
         self.policy, self.calendar, self.zone = policy, calendar, zone
         local = self.starts.astimezone(zone)
         self.last_day = local.date()
-        self.steps = [f"Starts {say_local(local)}."]
+        self.steps = [start_step(local)]
 
     def reckoning(self) -> Reckoning:
         elapsed = self.policy.period.unit.is_elapsed
@@ -171,8 +189,7 @@ class _Reckoner:
             return self._end_of_last_day()
         self._roll()
         moment = self._same_time(datetime.combine(self.last_day, time_of_day))
-        said = f"due {say_local(moment.astimezone(self.zone))}, {say_utc(moment)}."
-        self.steps.append(f"Ends at the time of day of the event: {said}")
+        self.steps.append(end_step(moment, self.zone))
         return moment
 
     def _roll(self) -> None:
