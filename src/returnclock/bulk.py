@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, Row, Select, Table, Text, cast, column, func, insert, literal, select
+import orjson
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Insert,
+    Row,
+    Table,
+    Text,
+    cast,
+    column,
+    func,
+    insert,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql
 
 from returnclock.database import insert_new
@@ -40,16 +53,14 @@ def insert_rows(
     return done.all() if returning else ()
 
 
+def document(rows: Sequence[Mapping[str, Any]], columns: Sequence[ColumnElement[Any]]) -> FromClause:
+    """The rows as one JSON document that PostgreSQL reads back as a table of these columns."""
+    written = cast(literal(orjson.dumps(rows).decode(), Text()), postgresql.JSONB())
+    given = [column(each.name, each.type) for each in columns]
+    return func.jsonb_to_recordset(written).table_valued(*given, name="given").render_derived(with_types=True)
+
+
 def _from_document(inserting: Insert, table: Table, rows: Sequence[Mapping[str, Any]]) -> Insert:
-    names = list(rows[0])
-    document = cast(literal(json.dumps(rows, default=_plain), Text()), postgresql.JSONB())
-    columns = [column(name, table.c[name].type) for name in names]
-    given = func.jsonb_to_recordset(document).table_valued(*columns, name="given").render_derived(with_types=True)
-    chosen: Select[Any] = select(*(given.c[name] for name in names))
-    return inserting.from_select(names, chosen)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+    columns = [table.c[name] for name in rows[0]]
+    given = document(rows, columns)
+    return inserting.from_select(columns, select(*given.c))

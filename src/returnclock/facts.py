@@ -105,7 +105,9 @@ def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime) -> C
     Raises:
         BadPolicy: the date lies beyond what calendars know.
     """
-    return count_by(book, book.rules[kind.name].policy_for(facts._mapping), kind, facts, starts)
+    rule = book.rules[kind.name]
+    policy = rule.policy_for(facts._mapping) if rule.overrides else rule.policy
+    return count_by(book, policy, kind, facts, starts)
 
 
 def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, starts: datetime) -> Counted:
