@@ -36,12 +36,12 @@ class _WithTheDay:
     """All starts of the day end at one instant: with the last day."""
 
     first: Reckoning
+    shared: tuple[str, ...]
 
     def from_start(self, starts: datetime, local: datetime) -> Reckoning:
         first = self.first
         reminders = tuple([moment for moment in first.reminders if moment > starts])
-        steps = (start_step(local), *first.steps[1:])
-        return Reckoning(first.promised_at, first.due_at, first.last_day, reminders, steps)
+        return Reckoning(first.promised_at, first.due_at, first.last_day, reminders, (start_step(local), *self.shared))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,17 @@ class _AtTheTime:
     """Each start of the day ends at its own time of day, the same elapsed time later; so do its reminders."""
 
     first: Reckoning
+    shared: tuple[str, ...]
     lasts: timedelta
     reminded_after: tuple[timedelta, ...]
 
     def from_start(self, starts: datetime, local: datetime) -> Reckoning:
         starts = starts.astimezone(UTC)
         moment = starts + self.lasts
+        last_day = self.first.last_day
         reminders = tuple([starts + after for after in self.reminded_after])
-        steps = (start_step(local), *self.first.steps[1:-1], end_step(moment, local.tzinfo))
-        return Reckoning(moment, moment, self.first.last_day, reminders, steps)
+        ends = local.replace(last_day.year, last_day.month, last_day.day)
+        return Reckoning(moment, moment, last_day, reminders, (start_step(local), *self.shared, end_step(ends, moment)))
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -69,10 +71,11 @@ def _course(day: date, policy: Policy, calendar: Calendar, zone: ZoneInfo) -> _W
         starts = datetime.combine(day, time(), zone).astimezone(UTC)
         first = due_at(starts, policy, calendar, zone)
         if policy.ends == "end_of_day":
-            return _WithTheDay(first)
+            return _WithTheDay(first, first.steps[1:])
         moments = chain((first.promised_at,), first.reminders)
         if policy.grace.count or not all(has_one_offset(moment.astimezone(zone).date(), zone) for moment in moments):
             return None
     except (OverflowError, BadPolicy):  # due_at says it of the start itself
         return None
-    return _AtTheTime(first, first.promised_at - starts, tuple(moment - starts for moment in first.reminders))
+    reminded_after = tuple(moment - starts for moment in first.reminders)
+    return _AtTheTime(first, first.steps[1:-1], first.promised_at - starts, reminded_after)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from functools import cache, lru_cache
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,9 +63,8 @@ def faults_of_rows(connection: Connection, book: Rulebook, table_name: str, ids:
 
 def anchor_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:
     """Why a running row's clock cannot start, if it cannot: no date, an unreadable one, one in the future or long past."""
-    anchors = [getattr(row, f"anchor_{number}") for number in range(len(kind.anchors))]
-    readable = not any(isinstance(written, Unreadable) for written in anchors)
-    if readable and row.starts_at is not None and EARLIEST <= row.starts_at <= now + CLOCK_SKEW:
+    starts_at, *anchors = _dates(len(kind.anchors))(row)
+    if Unreadable not in map(type, anchors) and starts_at is not None and EARLIEST <= starts_at <= now + CLOCK_SKEW:
         return None
 
     def fault(code: str, problem: str) -> Fault:
@@ -95,6 +95,11 @@ def anchor_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:
             f"until then {kind.title} has no deadline.",
         )
     return None
+
+
+@cache
+def _dates(anchors: int) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter("starts_at", *(f"anchor_{number}" for number in range(anchors)))
 
 
 def start_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:

@@ -104,8 +104,7 @@ def say_day_of_year(day: date) -> str:
 
 def say_time(moment: datetime) -> str:
     """ "16:00", with the seconds where there are any."""
-    seconds = f":{moment.second:02d}" if moment.second else ""
-    return f"{moment.hour:02d}:{moment.minute:02d}{seconds}"
+    return moment.isoformat(timespec="seconds" if moment.second else "minutes")[11 : 19 if moment.second else 16]
 
 
 def say_local(moment: datetime) -> str:

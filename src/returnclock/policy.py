@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, time, tzinfo
+from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -145,9 +145,9 @@ def start_step(local: datetime) -> str:
     return f"Starts {say_local(local)}."
 
 
-def end_step(moment: datetime, zone: tzinfo | None) -> str:
-    """The last step of a reckoning that ends at the time of day of its start, for an instant in UTC."""
-    return f"Ends at the time of day of the event: due {say_local(moment.astimezone(zone))}, {say_utc(moment)}."
+def end_step(local: datetime, moment: datetime) -> str:
+    """The last step of a reckoning that ends at the time of day of its start: the moment in its zone, and in UTC."""
+    return f"Ends at the time of day of the event: due {say_local(local)}, {say_utc(moment)}."
 
 
 class _Reckoner:
@@ -189,7 +189,7 @@ class _Reckoner:
             return self._end_of_last_day()
         self._roll()
         moment = self._same_time(datetime.combine(self.last_day, time_of_day))
-        self.steps.append(end_step(moment, self.zone))
+        self.steps.append(end_step(moment.astimezone(self.zone), moment))
         return moment
 
     def _roll(self) -> None:
