@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, false, literal, null, or_, select
 
 from returnclock.calendars import Calendar, zone
+from returnclock.courses import reckon
 from returnclock.errors import UnknownCountry, UnknownSubdivision, UnknownZone
 from returnclock.kinds import DeadlineKind, Party
-from returnclock.policy import Policy, Reckoning, due_at
+from returnclock.policy import Policy, Reckoning
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import archive, deadlines
 from returnclock.tables.market import buyers, orders, sellers
@@ -127,7 +128,9 @@ def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime) -> C
     Raises:
         BadPolicy: the date lies beyond what calendars know.
     """
-    return count_by(book, book.rules[kind.name].policy_for(facts._mapping), kind, facts, starts)
+    rule = book.rules[kind.name]
+    policy = rule.policy_for(facts._mapping) if rule.overrides else rule.policy
+    return count_by(book, policy, kind, facts, starts)
 
 
 def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, starts: datetime) -> Counted:
@@ -139,7 +142,7 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
         country, subdivision = getattr(facts, f"{of_party}_country"), getattr(facts, f"{of_party}_subdivision")
     away = _away(book, kind, facts, local)
     calendar = calendar_or_default(book, country, subdivision).layered(away)
-    return Counted(policy, local.key, calendar.name, due_at(starts, policy, calendar, local), starts, away=away)
+    return Counted(policy, local.key, calendar.name, reckon(starts, policy, calendar, local), starts, away=away)
 
 
 def _away(book: Rulebook, kind: DeadlineKind, facts: Any, local: ZoneInfo) -> frozenset[date]:

@@ -5,11 +5,13 @@ A row that can still be worked with falls back, and its fault says to what. Impo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from functools import cache, lru_cache
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +35,7 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LONGEST_NAME = 200
 # The faults that keep a clock from starting.
 NO_START = ("overdue_start", "missing_date", "unreadable_date", "future_date", "ancient_date")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -52,21 +55,24 @@ def faults_of_rows(connection: Connection, book: Rulebook, table_name: str, ids:
         return []
     columns, check = _CHECKS[table_name]
     key, *others = columns
-    found = connection.execute(select(as_text(key).label("id"), *others).where(among(key, ids))).mappings()
-    rows = [SimpleNamespace(**{name: legible(value) for name, value in row.items()}) for row in found]
+    rows: Sequence[Any] = connection.execute(select(as_text(key).label("id"), *others).where(among(key, ids))).all()
+    if connection.dialect.name == "sqlite":  # the only one that keeps bytes in a column of text
+        rows = [SimpleNamespace(**{name: legible(value) for name, value in row._mapping.items()}) for row in rows]
     return [Fault(table_name, row.id, code, problem) for row in rows for code, problem in check(book, row)]
 
 
 def anchor_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:
     """Why a running row's clock cannot start, if it cannot: no date, an unreadable one, one in the future or long past."""
+    starts_at, *anchors = _dates(len(kind.anchors))(row)
+    if Unreadable not in map(type, anchors) and starts_at is not None and EARLIEST <= starts_at <= now + CLOCK_SKEW:
+        return None
 
     def fault(code: str, problem: str) -> Fault:
         return Fault(kind.subject.name, row.subject_id, code, problem, kind.name)
 
     columns = " or ".join(f"{kind.subject.name}.{column.name}" for column in kind.anchors)
     of = f"{kind.subject.name} {row.subject_id}"
-    for number, column in enumerate(kind.anchors):
-        written = getattr(row, f"anchor_{number}")
+    for column, written in zip(kind.anchors, anchors, strict=True):
         if isinstance(written, Unreadable):
             name = f"{kind.subject.name}.{column.name}"
             return fault(
@@ -89,6 +95,11 @@ def anchor_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:
             f"until then {kind.title} has no deadline.",
         )
     return None
+
+
+@cache
+def _dates(anchors: int) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter("starts_at", *(f"anchor_{number}" for number in range(anchors)))
 
 
 def start_fault(kind: DeadlineKind, row: Any, expected_before: datetime) -> Fault | None:
@@ -194,7 +205,7 @@ def _place(book: Rulebook, of: str, row: Any, scope: str) -> Iterator[tuple[str,
 def _name(of: str, column: str, value: str | None) -> Iterator[tuple[str, str]]:
     if value and len(value) > LONGEST_NAME:
         yield f"long_{column}", f"{of}: {column} has {len(value)} characters. Notices show only its beginning."
-    if value and any(ord(character) < 32 or ord(character) == 127 for character in value[:LONGEST_NAME]):
+    if value and _CONTROL.search(value, 0, LONGEST_NAME):
         yield f"broken_{column}", f"{of}: {column} has line breaks or control characters. Notices show spaces in their place."
 
 

@@ -13,6 +13,8 @@ from returnclock.bulk import insert_rows
 from returnclock.tables.clock import deadlines, events
 from returnclock.tables.types import among
 
+COLUMNS = ("deadline_id", "kind", "subject_id", "event", "at", "actor", "run_id", "detail")
+
 
 @dataclass(frozen=True)
 class Hand:
@@ -33,19 +35,20 @@ def record(
     """Write one event for each of the deadlines, in one statement; ``event`` may be an expression over the deadline."""
     if not deadline_ids:
         return
-    named = event if isinstance(event, ColumnElement) else literal(event, events.c.event.type)
     told = select(
         deadlines.c.id,
         deadlines.c.kind,
         deadlines.c.subject_id,
-        named,
-        literal(now, events.c.at.type),
-        literal(hand.actor, events.c.actor.type),
-        literal(hand.run_id, events.c.run_id.type),
+        *common_columns(hand, literal(now, events.c.at.type), event),
         null() if detail is None else literal(dict(detail), events.c.detail.type),
     ).where(among(deadlines.c.id, deadline_ids))
-    names = ["deadline_id", "kind", "subject_id", "event", "at", "actor", "run_id", "detail"]
-    connection.execute(insert(events).from_select(names, told.order_by(deadlines.c.id)))
+    connection.execute(insert(events).from_select(COLUMNS, told.order_by(deadlines.c.id)))
+
+
+def common_columns(hand: Hand, at: ColumnElement[Any], event: str | ColumnElement[str]) -> tuple[ColumnElement[Any], ...]:
+    """What stands between the deadline and the detail: event, moment, actor and run, as columns of a SELECT."""
+    named = event if isinstance(event, ColumnElement) else literal(event, events.c.event.type)
+    return named, at, literal(hand.actor, events.c.actor.type), literal(hand.run_id, events.c.run_id.type)
 
 
 def record_each(connection: Connection, hand: Hand, now: datetime, event: str, rows: Sequence[Mapping[str, Any]]) -> None:

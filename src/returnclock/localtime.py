@@ -51,6 +51,15 @@ def days_left_out(first: date, last: date, zone: ZoneInfo) -> list[date]:
     return sorted(day for year in years for day in _left_out(year, zone) if first <= day <= last)
 
 
+# A century of days in one zone is 37,000; rows start and end within some months.
+@lru_cache(maxsize=8192)
+def has_one_offset(day: date, zone: ZoneInfo) -> bool:
+    """Whether a local day passes without a clock change, from its first midnight to the one after it."""
+    midnight = datetime.combine(day, time())
+    offsets = {offset for hour in range(25) for offset in _offsets(midnight + timedelta(hours=hour), zone)}
+    return len(offsets) == 1
+
+
 def _offsets(wall: datetime, zone: ZoneInfo) -> tuple[timedelta, timedelta]:
     one, other = wall.replace(tzinfo=zone).utcoffset(), wall.replace(tzinfo=zone, fold=1).utcoffset()
     assert one is not None and other is not None  # a ZoneInfo always knows
@@ -76,6 +85,7 @@ def _left_out(year: int, zone: ZoneInfo) -> frozenset[date]:
     return frozenset(day for day in days if later_instant(datetime.combine(day, time()), zone).astimezone(zone).date() > day)
 
 
+@lru_cache(maxsize=4096)
 def say_day(day: date) -> str:
     """ "Fri 18 Dec 2026": in English whatever the machine's locale, which strftime would follow."""
     return f"{_DAYS[day.weekday()]} {day.day} {_MONTHS[day.month - 1]} {day.year}"
@@ -94,15 +104,14 @@ def say_day_of_year(day: date) -> str:
 
 def say_time(moment: datetime) -> str:
     """ "16:00", with the seconds where there are any."""
-    seconds = f":{moment.second:02d}" if moment.second else ""
-    return f"{moment.hour:02d}:{moment.minute:02d}{seconds}"
+    return moment.isoformat(timespec="seconds" if moment.second else "minutes")[11 : 19 if moment.second else 16]
 
 
 def say_local(moment: datetime) -> str:
     """ "Fri 18 Dec 2026 16:00 (Europe/Berlin)", for a datetime that is already in its zone."""
-    return f"{say_day(moment)} {say_time(moment)} ({moment.tzinfo})"
+    return f"{say_day(moment.date())} {say_time(moment)} ({moment.tzinfo})"
 
 
 def say_utc(instant: datetime) -> str:
     """ "2026-12-18 15:00 UTC", for a datetime in UTC."""
-    return f"{instant.year:04d}-{instant.month:02d}-{instant.day:02d} {say_time(instant)} UTC"
+    return f"{instant.date().isoformat()} {say_time(instant)} UTC"

@@ -69,6 +69,14 @@ class Policy:
             raise BadPolicy(where="remind", reason="a reminder at the deadline itself comes too late")
         object.__setattr__(self, "remind", tuple(sorted(set(self.remind), key=_longest_first)))
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Once, for caches that are asked about every row: the generated one hashes every part anew each time.
+        return hash(tuple(getattr(self, each.name) for each in fields(self)))
+
     def definition(self) -> dict[str, object]:
         """The policy in JSON types, every key written out, for ``clock_policies`` and ``Policy.from_definition``."""
         return {
@@ -142,6 +150,16 @@ def reckon_from_promise(
     return Reckoning(promised_at, due, last_day, reckoner._reminders(promised_at), tuple(reckoner.steps))
 
 
+def start_step(local: datetime) -> str:
+    """The first step of every reckoning, for a start that is already in its zone."""
+    return f"Starts {say_local(local)}."
+
+
+def end_step(local: datetime, moment: datetime) -> str:
+    """The last step of a reckoning that ends at the time of day of its start: the moment in its zone, and in UTC."""
+    return f"Ends at the time of day of the event: due {say_local(local)}, {say_utc(moment)}."
+
+
 class _Reckoner:
     """One start on its way to its dates. It gathers the steps as it goes; made and used up within ``due_at``."""
 
@@ -152,7 +170,7 @@ class _Reckoner:
         self.policy, self.calendar, self.zone = policy, calendar, zone
         local = self.starts.astimezone(zone)
         self.last_day = local.date()
-        self.steps = [f"Starts {say_local(local)}."]
+        self.steps = [start_step(local)]
 
     def reckoning(self) -> Reckoning:
         elapsed = self.policy.period.unit.is_elapsed
@@ -181,8 +199,7 @@ class _Reckoner:
             return self._end_of_last_day()
         self._roll()
         moment = self._same_time(datetime.combine(self.last_day, time_of_day))
-        said = f"due {say_local(moment.astimezone(self.zone))}, {say_utc(moment)}."
-        self.steps.append(f"Ends at the time of day of the event: {said}")
+        self.steps.append(end_step(moment.astimezone(self.zone), moment))
         return moment
 
     def _roll(self) -> None:

@@ -7,11 +7,12 @@ is noted twice, late or out of order does no harm. Imports the noun rooms.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, func, select
+from sqlalchemy import Connection, Engine, delete, func, select
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import problems
@@ -108,9 +109,10 @@ def _is_no_row_s_fault(fault: Exception) -> bool:
     return isinstance(fault, DatabaseUnreachable) or (isinstance(fault, DBAPIError) and is_passing(fault))
 
 
-def _take(connection: Connection, size: int) -> list[Row[Any]]:
+def _take(connection: Connection, size: int) -> Sequence[Any]:
     columns = (changes.c.id, changes.c.table_name, changes.c.subject_id)
-    return list(connection.execute(select(*columns).order_by(changes.c.id).limit(size).with_for_update(skip_locked=True)))
+    chosen = select(*columns).order_by(changes.c.id).limit(size)
+    return connection.execute(chosen.with_for_update(skip_locked=True)).all()
 
 
 def _batch(run: _Run, size: int) -> int:
@@ -123,6 +125,7 @@ def _batch(run: _Run, size: int) -> int:
         batch = Batch(connection, run.book, run.hand, run.clock.now(connection), run.inspected)
         for table_name, subject_ids in sorted(touched.items()):
             batch.of_table(table_name, subject_ids)
+        batch.record_problems()
         if taken:
             connection.execute(delete(changes).where(among(changes.c.id, [change.id for change in taken])))
     # Only now: what a batch that was rolled back had seen must be seen again.

@@ -40,30 +40,36 @@ class Batch:
     inspected: set[tuple[str, Any]] = field(default_factory=set)
     seen: set[tuple[str, Any]] = field(default_factory=set)
     tally: Tally = field(default_factory=Tally)
+    _asked: set[tuple[str, str]] = field(default_factory=set)
+    _faults: list[Fault] = field(default_factory=list)
 
     def of_table(self, table_name: str, subject_ids: set[str]) -> None:
-        """Stamp and settle every kind of the table, then say in ``clock_problems`` what is wrong with the rows."""
-        faults: list[Fault] = []
-        looked_at = {(table_name, subject_id) for subject_id in subject_ids}
+        """Stamp and settle every kind of the table, and look for what is wrong with the rows and those around them."""
+        self._asked |= {(table_name, subject_id) for subject_id in subject_ids}
         around: defaultdict[str, set[Any]] = defaultdict(set)
         for kind in self.book.on_table(table_name):
-            faults += self._of_kind(kind, subject_ids, around)
+            self._faults += self._of_kind(kind, subject_ids, around)
         for name in around:
             around[name] = {key for key in around[name] if key is not None and (name, key) not in self.inspected}
         if table_name in MARKET_TABLES:
             (key,) = MARKET_TABLES[table_name].primary_key.columns
             around[table_name].update(keys_of(subject_ids, key))
         for name, keys in sorted(around.items()):
-            faults += faults_of_rows(self.connection, self.book, name, sorted(keys))
-            self.seen |= {(name, key) for key in keys}
-        self.tally.problems += problems.record(self.connection, looked_at, faults, self.now)
+            # An order is often both: around a dispute that changed, and changed itself. One look a batch is enough.
+            unseen = sorted(key for key in keys if (name, key) not in self.seen)
+            self._faults += faults_of_rows(self.connection, self.book, name, unseen)
+            self.seen |= {(name, key) for key in unseen}
+
+    def record_problems(self) -> None:
+        """Say in ``clock_problems`` what is wrong with the rows of all tables; the last that a batch does."""
+        self.tally.problems += problems.record(self.connection, self._asked, self._faults, self.now)
 
     def _of_kind(self, kind: DeadlineKind, subject_ids: set[str], around: defaultdict[str, set[Any]]) -> list[Fault]:
         # Deadlines first, under lock, then the rows: a sweep that is just firing one is waited for, and what it did to the
         # row is then seen. The other way round its work would look like a re-opening.
         kept: defaultdict[str, list[Row[Any]]] = defaultdict(list)
         chosen = select(deadlines).where(deadlines.c.kind == kind.name, among(deadlines.c.subject_id, sorted(subject_ids)))
-        for row in self.connection.execute(chosen.order_by(deadlines.c.id).with_for_update()):
+        for row in self.connection.execute(chosen.order_by(deadlines.c.id).with_for_update()).all():
             kept[row.subject_id].append(row)
         expected_before = self.now - self.book.guards.start_expected_within
         rows = read_facts(self.connection, kind, keys_of(subject_ids, kind.subject_key), awaited_before=expected_before)

@@ -6,25 +6,24 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, exists, select, update
 
 from returnclock import ledger
-from returnclock.bulk import insert_rows
 from returnclock.database import insert_new
 from returnclock.errors import BadPolicy
 from returnclock.facts import Counted, count, count_by, counting_start
 from returnclock.faults import Fault
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
+from returnclock.new_deadlines import insert_explained
 from returnclock.policy import Policy
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import deadlines, outbox, policies
 from returnclock.tables.types import among
 from returnclock.telemetry import Event
-
-_UNIQUE = (deadlines.c.kind, deadlines.c.subject_id, deadlines.c.starts_at)
 
 
 @dataclass
@@ -66,25 +65,14 @@ def insert_deadlines(
     Returns:
         how many deadlines are new.
     """
-    prepared: dict[tuple[str, datetime], tuple[dict[str, Any], Counted]] = {}
-    for row in sorted(rows, key=lambda row: row.subject_id):  # one order for all workers: no deadlock on the unique key
+    prepared: dict[tuple[str, datetime], tuple[dict[str, Any], dict[str, Any]]] = {}
+    for row in sorted(rows, key=attrgetter("subject_id")):  # one order for all workers: no deadlock on the unique key
         before = kept.get(row.subject_id, ())
         counted = _count_or_fault(partial(_counted_first, stamping, kind, row, before), kind, row, faults)
         if counted is not None:
             counted = _not_before_told(stamping, counted, before)
-            prepared[row.subject_id, row.starts_at] = (_values(stamping, kind, row, counted), counted)
-    if not prepared:
-        return 0
-    written = insert_rows(
-        stamping.connection,
-        deadlines,
-        [values for values, _ in prepared.values()],
-        unique=_UNIQUE,
-        returning=(deadlines.c.id, deadlines.c.subject_id, deadlines.c.starts_at),
-    )
-    told = [told_in_ledger(kind, row.id, row.subject_id, prepared[row.subject_id, row.starts_at][1]) for row in written]
-    ledger.record_each(stamping.connection, stamping.hand, stamping.now, Event.STAMPED, told)
-    return len(written)
+            prepared[row.subject_id, row.starts_at] = (_values(stamping, kind, row, counted), _detail(counted))
+    return insert_explained(stamping.connection, stamping.hand, list(prepared.values()))
 
 
 def reopen(
@@ -137,9 +125,10 @@ def _counted_first(stamping: Stamping, kind: DeadlineKind, row: Row[Any], kept: 
 
     A start that the first anchor tells was written on purpose, and holds.
     """
-    at_rest = all(one.settled_at is not None for one in kept) and row.anchor_0 != row.starts_at
-    if kind.reopening == "restarts" and at_rest and any(one.settled_at > row.starts_at for one in kept):
-        return _counted_anew(stamping, kind, row)
+    if kept and kind.reopening == "restarts" and row.anchor_0 != row.starts_at:
+        at_rest = all(one.settled_at is not None for one in kept)
+        if at_rest and any(one.settled_at > row.starts_at for one in kept):
+            return _counted_anew(stamping, kind, row)
     return count(stamping.book, kind, row, row.starts_at)
 
 
@@ -225,8 +214,11 @@ def _values(stamping: Stamping, kind: DeadlineKind, row: Row[Any], counted: Coun
 
 def told_in_ledger(kind: DeadlineKind, deadline_id: int, subject_id: str, counted: Counted, **more: Any) -> dict[str, Any]:
     """The ledger's row of a date that was given: the date, what made it, and each step of the counting."""
-    detail = {
-        **more,
+    return {"deadline_id": deadline_id, "kind": kind.name, "subject_id": subject_id, "detail": {**more, **_detail(counted)}}
+
+
+def _detail(counted: Counted) -> dict[str, Any]:
+    return {
         "promised_at": counted.reckoning.promised_at.isoformat(),
         "due_at": counted.reckoning.due_at.isoformat(),
         "zone": counted.zone,
@@ -235,4 +227,3 @@ def told_in_ledger(kind: DeadlineKind, deadline_id: int, subject_id: str, counte
         "anew": counted.anew,
         "steps": list(counted.reckoning.steps),
     }
-    return {"deadline_id": deadline_id, "kind": kind.name, "subject_id": subject_id, "detail": detail}

@@ -73,20 +73,8 @@ class BareSweep:
     """The plain driver of the database, over one connection that is kept, as a worker keeps its own."""
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
-        self._backend = parsed.get_backend_name()
-        self._connection: Any
-        if self._backend == "postgresql":
-            self._connection = psycopg.connect(plain_postgres_url(url), autocommit=True)
-        elif self._backend == "sqlite":
-            self._connection = sqlite3.connect(parsed.database or "", isolation_level=None)
-            # The same settings that returnclock opens SQLite with.
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=OFF", "cache_size=-65536"):
-                self._connection.execute(f"PRAGMA {pragma}")
-        else:
-            where = {"host": parsed.host, "port": parsed.port or 3306, "user": parsed.username, "database": parsed.database}
-            utc = "SET time_zone = '+00:00', tx_isolation = 'READ-COMMITTED'"
-            self._connection = pymysql.connect(**where, autocommit=True, init_command=utc)
+        self._backend = make_url(url).get_backend_name()
+        self._connection = plain_connection(url)
 
     def close(self) -> None:
         self._connection.close()
@@ -127,6 +115,22 @@ def _in_batches(cursor: Any, begin: str, claim: str, words: dict[str, str]) -> i
         cursor.execute("COMMIT")
         if len(claimed) < BATCH:
             return batches
+
+
+def plain_connection(url: str) -> Any:
+    """A connection of the plain driver in which each statement commits by itself, with returnclock's own settings."""
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return psycopg.connect(plain_postgres_url(url), autocommit=True)
+    if backend == "sqlite":
+        connection = sqlite3.connect(parsed.database or "", isolation_level=None)
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=OFF", "cache_size=-65536"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+    where: dict[str, Any] = {"host": parsed.host, "port": parsed.port or 3306, "user": parsed.username}
+    utc = "SET time_zone = '+00:00', tx_isolation = 'READ-COMMITTED'"
+    return pymysql.connect(**where, database=parsed.database, autocommit=True, init_command=utc)
 
 
 def plain_postgres_url(url: str) -> str:

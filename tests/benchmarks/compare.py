@@ -23,6 +23,7 @@ from sqlalchemy import create_engine
 import returnclock
 from tests.benchmarks import delivering, front_end, report, stamping, sweeping
 from tests.benchmarks.bare import BareSweep
+from tests.benchmarks.bare_stamp import BareStamp
 from tests.benchmarks.contest import Contender, Standing, contest
 from tests.benchmarks.peers import apscheduler_jobs, celery_eta, orm_loop, procrastinate_jobs
 from tests.benchmarks.workload import Workload
@@ -52,7 +53,7 @@ class Sizes:
     peer_rounds: int = 5
     by_peers: int = 1_000
     looped: int = 1_000
-    stamped: int = 4_000
+    stamped: int = 20_000
     inserted_in_bulk: int = 20_000
     inserted_singly: int = 1_500
     letters: int = 600
@@ -103,7 +104,11 @@ class Comparison:
         with closing(BareSweep(workload.url)) as bare:
             sweepers = [sweeping.returnclock(workload, sizes.swept), sweeping.bare_sql(workload, sizes.swept, bare)]
             self._turns(f"sweep, {name}", sweepers, sizes.rounds)
-        self._turns(f"stamp, {name}", [stamping.stamping(workload, sizes.stamped)], sizes.rounds)
+        with closing(BareStamp(workload)) as ready, stamping.colleague_of(workload, self.places.folder) as colleague:
+            stampers = [stamping.returnclock(workload, sizes.stamped), stamping.bare_sql(workload, sizes.stamped, ready)]
+            if name != "SQLite":  # which has one writer at a time
+                stampers.append(stamping.in_two_processes(workload, sizes.stamped, colleague))
+            self._turns(f"stamp, {name}", stampers, sizes.rounds)
 
     def beside_peers(self, workload: Workload) -> None:
         sizes = self.sizes
@@ -170,6 +175,8 @@ def _targets(works: dict[str, dict[str, Standing]]) -> Iterator[dict[str, Any]]:
         if work.startswith("sweep") or work == "deliver":
             ratio = ours.times(others[0])
             yield _target(f"{work}: times {others[0].name}", "at least 0.8", ratio, ratio >= 0.8)
+        elif work.startswith("stamp"):
+            yield _target(f"{work}: rows a second", "at least 50,000", ours.rate, ours.rate >= 50_000)
         elif work.startswith("front end"):
             slower = 100 * (others[0].times(ours) - 1)
             yield _target(f"{work}: slower by %", "at most 15", slower, slower <= 15)

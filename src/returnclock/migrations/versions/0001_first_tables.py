@@ -220,7 +220,6 @@ def upgrade() -> None:
         sa.Column("schedule", Document, nullable=False, comment="Zone, calendar, last day and reminders, as counted."),
         sa.Column("stamped_at", Instant, nullable=False, comment="When the due date was given; set anew at re-opening."),
         sa.CheckConstraint("state IN ('running', 'held', 'met', 'fired', 'void')", name=("ck_clock_deadlines_state")),
-        sa.ForeignKeyConstraint(["policy_id"], ["clock_policies.id"], name=("fk_clock_deadlines_policy_id")),
         sa.PrimaryKeyConstraint("id", name=("pk_clock_deadlines")),
         sa.UniqueConstraint("subject_id", "kind", "starts_at", name=("uq_clock_deadlines_subject_id_kind_starts_at")),
     )

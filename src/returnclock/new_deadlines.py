@@ -1,0 +1,68 @@
+"""Writes new deadlines, each with the event that explains it; another worker's is left alone. Imports bulk and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, insert, select
+
+from returnclock import ledger
+from returnclock.bulk import document, insert_rows
+from returnclock.database import insert_new
+from returnclock.ledger import Hand, common_columns
+from returnclock.tables.clock import deadlines, events
+from returnclock.telemetry import Event
+
+_UNIQUE = (deadlines.c.kind, deadlines.c.subject_id, deadlines.c.starts_at)
+
+
+def insert_explained(connection: Connection, hand: Hand, rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> int:
+    """Insert deadlines of one kind (their columns, the detail of their event), of which no two have the same key.
+
+    Returns:
+        how many were written; those whose key (kind, subject_id, starts_at) is taken are not, and get no event.
+    """
+    if not rows:
+        return 0
+    if connection.dialect.name == "postgresql":
+        return _in_one_statement(connection, hand, rows)
+    details = {(values["subject_id"], values["starts_at"]): detail for values, detail in rows}
+    written = insert_rows(
+        connection,
+        deadlines,
+        [values for values, _ in rows],
+        unique=_UNIQUE,
+        returning=(deadlines.c.id, deadlines.c.kind, deadlines.c.subject_id, deadlines.c.starts_at),
+    )
+    told = [
+        {
+            "deadline_id": row.id,
+            "kind": row.kind,
+            "subject_id": row.subject_id,
+            "detail": details[row.subject_id, row.starts_at],
+        }
+        for row in written
+    ]
+    ledger.record_each(connection, hand, rows[0][0]["stamped_at"], Event.STAMPED, told)
+    return len(written)
+
+
+def _in_one_statement(connection: Connection, hand: Hand, rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> int:
+    """Both as one statement: what was written need not come back, and each row travels once."""
+    columns = [deadlines.c[name] for name in rows[0][0]]
+    given = select(document([{**values, "detail": detail} for values, detail in rows], [*columns, events.c.detail])).cte(
+        "given"
+    )
+    new = (
+        insert_new(connection, deadlines, _UNIQUE)
+        .from_select(columns, select(*(given.c[column.name] for column in columns)))
+        .returning(deadlines.c.id, deadlines.c.kind, deadlines.c.subject_id, deadlines.c.starts_at, deadlines.c.stamped_at)
+        .cte("new")
+    )
+    of_it = and_(given.c.subject_id == new.c.subject_id, given.c.starts_at == new.c.starts_at)
+    told = select(
+        new.c.id, new.c.kind, new.c.subject_id, *common_columns(hand, new.c.stamped_at, Event.STAMPED), given.c.detail
+    ).join(given, of_it)
+    telling = insert(events).from_select(ledger.COLUMNS, told)
+    return connection.execute(telling, execution_options={"preserve_rowcount": True}).rowcount
