@@ -47,5 +47,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  echo "The virtual environment could not be made. On Debian and Ubuntu: apt-get install python3-venv" >&2; \
 	  exit 1; }
 	@echo "Installing returnclock into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgresql,mariadb,dev,bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgresql,mariadb,ops,sentry,otel,dev,bench]'
 	@touch $@

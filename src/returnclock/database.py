@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import uniform
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Insert, Table, create_engine, event
@@ -73,12 +73,15 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
     parsed = make_url(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": SQLITE_BUSY_S, "check_same_thread": False})
+        waiting = {"timeout": SQLITE_BUSY_S, "check_same_thread": False}
+        engine = create_engine(parsed, connect_args=waiting, hide_parameters=True)
         _prepare_sqlite(engine)
         return engine
     engine = create_engine(
         parsed,
         isolation_level="READ COMMITTED",
+        # An error that quotes the values of a statement would carry names and addresses into every log.
+        hide_parameters=True,
         connect_args=_postgresql(parsed) if backend == "postgresql" else _mariadb(),
         pool_size=pool_size,
         max_overflow=0,
@@ -156,16 +159,47 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def reading(engine: Engine, *, within_s: float | None = None) -> Iterator[Connection]:
     """One transaction that only reads, and in SQLite never waits for a writer.
+
+    ``within_s``: how long one statement may take, where the usual limit would keep somebody waiting; PostgreSQL then reads
+    no whole table that has an index.
 
     Raises:
         DatabaseUnreachable: when no connection could be had.
     """
     with _connected(engine) as raw:
         connection = raw.execution_options(returnclock_reads=True)
-        with connection.begin():
+        with connection.begin(), _limited(connection, within_s):
             yield connection
+
+
+@contextmanager
+def _limited(connection: Connection, within_s: float | None) -> Iterator[None]:
+    if within_s is None:
+        yield
+    elif connection.dialect.name == "postgresql":
+        # Such questions are served by indexes, and must stay so when statistics or the visibility map are stale.
+        said = {"statement_timeout": f"{int(within_s * 1000)}", "enable_seqscan": "off", "max_parallel_workers_per_gather": "0"}
+        settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in said.items())
+        connection.exec_driver_sql(f"SELECT {settings}").close()
+        yield
+    elif connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        end = monotonic() + within_s
+        driver.set_progress_handler(lambda: monotonic() > end, 100_000)
+        try:
+            yield
+        finally:
+            driver.set_progress_handler(None, 0)
+    else:
+        connection.exec_driver_sql(f"SET max_statement_time = {within_s}").close()
+        try:
+            yield
+        finally:
+            # MariaDB has no limit of one transaction alone, and the connection goes on to somebody else.
+            if not connection.invalidated:
+                connection.exec_driver_sql(f"SET max_statement_time = {STATEMENT_S}").close()
 
 
 @contextmanager

@@ -145,7 +145,7 @@ class CountsDisagree(ReturnclockError):
 
 
 class DeadlinesLate(ReturnclockError):
-    """{count} deadline(s) are due and not enforced; the latest, of {kind}, is late by {late} (the limit is {limit}).
+    """{count} deadline(s) are due and not enforced; the latest, of {kind}, is late by {late} (its limit is {limit}).
     Look whether workers and beat run: "returnclock status", then "returnclock run stamp" and the sweep by hand."""
 
 

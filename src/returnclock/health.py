@@ -153,7 +153,7 @@ def oldest_notice(connection: Connection, now: datetime) -> float:
 
 def dead_by_error(connection: Connection, *, most: int = 500) -> list[tuple[str, int]]:
     """The errors of the newest dead notices (at most ``most``), each with how many have it, the most frequent first."""
-    newest = select(outbox.c.error).where(is_dead).order_by(outbox.c.id.desc()).limit(most).subquery()
+    newest = select(outbox.c.error).where(is_dead).order_by(outbox.c.queued_at.desc()).limit(most).subquery()
     number = func.count().label("number")
     chosen = select(newest.c.error, number).group_by(newest.c.error).order_by(number.desc())
     return [(row.error or "no error was kept", row.number) for row in connection.execute(chosen)]

@@ -15,7 +15,6 @@ from returnclock.calendars import zone
 from returnclock.database import reading
 from returnclock.errors import DeadlinesLate, StillPaused, UnknownTask
 from returnclock.hands import Post
-from returnclock.heartbeat import ping
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.localtime import later_instant
@@ -171,7 +170,10 @@ def _reconcile(job: Job) -> Tally:
 
 
 def _audit(job: Job) -> Tally:
-    """Raise when any deadline is later than ``late_limit``; else tell the heartbeat that all is well."""
+    """Raise when any deadline is later than its limit: its kind's own, or ``late_limit``.
+
+    Whoever listens to the heartbeat is told by `witnesses`, when the run's row is committed.
+    """
     wiring = job.wiring
     tally = Tally()
     with reading(wiring.engine) as connection:
@@ -184,15 +186,14 @@ def _audit(job: Job) -> Tally:
         counted = tally.of(found["kind"])
         counted.examined, counted.max_lateness_s = found["count"], found["oldest_s"]
         tally.backlog += found["count"]
-    too_late = tally.max_lateness_s > seconds(wiring.settings.late_limit)
+    too_late = [found for found in late if found["oldest_s"] > wiring.late_limit(found["kind"])]
     paused = [pause for pause in resting if pause["too_long"]]
-    if not job.dry_run:
-        ping(wiring.settings.heartbeat_url, failed=too_late or bool(paused))
     if too_late:
-        worst = max(late, key=lambda found: float(found["oldest_s"]))
+        worst = max(too_late, key=lambda found: float(found["oldest_s"]))
         raise DeadlinesLate(
-            count=tally.backlog, kind=worst["kind"], late=timedelta(seconds=round(worst["oldest_s"])),
-            limit=wiring.settings.late_limit,
+            count=sum(found["count"] for found in too_late), kind=worst["kind"],
+            late=timedelta(seconds=round(worst["oldest_s"])),
+            limit=timedelta(seconds=wiring.late_limit(worst["kind"])),
         )  # fmt: skip
     if paused:
         since = f"{paused[0]['paused_at']:%Y-%m-%d %H:%M} UTC"

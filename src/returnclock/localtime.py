@@ -115,3 +115,16 @@ def say_local(moment: datetime) -> str:
 def say_utc(instant: datetime) -> str:
     """ "2026-12-18 15:00 UTC", for a datetime in UTC."""
     return f"{instant.date().isoformat()} {say_time(instant)} UTC"
+
+
+def instant(moment: datetime | None) -> str:
+    """An instant for operators: UTC, to the second, and said to be so."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment is not None else "never"
+
+
+def span(seconds: float) -> str:
+    """A duration for operators: ``3 d 4 h``, ``2 min 5 s``."""
+    whole = round(seconds)
+    parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
+    told = [f"{count} {unit}" for count, unit in parts if count]
+    return " ".join(told[:2]) or "0 s"

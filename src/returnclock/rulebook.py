@@ -26,13 +26,16 @@ MATCHED_BY = ("country", "subdivision", "category", "seller")
 class Rule:
     """The policies of one kind: the first override whose every condition matches, else the general one.
 
-    Rows whose clock would have started before ``effective_from`` are left alone.
+    Rows whose clock would have started before ``effective_from`` are left alone. ``late_limit``: after how many seconds a
+    deadline of this kind that is due and not enforced is an alarm; None takes that of the settings. It is no part of the
+    policy: nothing that people are told hangs on it.
     """
 
     kind: DeadlineKind
     policy: Policy
     overrides: tuple[tuple[Mapping[str, str], Policy], ...] = ()
     effective_from: datetime | None = None
+    late_limit: float | None = None
 
     def policy_for(self, facts: Mapping[str, Any]) -> Policy:
         """Choose by the order's country, subdivision, category and seller."""
@@ -179,6 +182,7 @@ def _rule(kind: DeadlineKind, written: PolicySettings | None, faults: list[str])
     where = f"[policy.{kind.name}]"
     values = dict(written.values) if written else {}
     since = _effective_from(values.pop("effective_from", None), where, faults)
+    late_limit = values.pop("late_limit", None)
     policy = _policy(kind.default, values, where, faults)
     if policy is None:
         return None
@@ -191,7 +195,7 @@ def _rule(kind: DeadlineKind, written: PolicySettings | None, faults: list[str])
         changed = _policy(policy, dict(override.values), place, faults)
         if changed is not None:
             overrides.append((override.when, changed))
-    return Rule(kind, policy, tuple(overrides), since)
+    return Rule(kind, policy, tuple(overrides), since, seconds(str(late_limit)) if late_limit else None)
 
 
 def _policy(base: Policy | None, values: Mapping[str, Any], where: str, faults: list[str]) -> Policy | None:

@@ -6,6 +6,7 @@ result object.
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -21,11 +22,15 @@ from returnclock.database import reading, retried, writing
 from returnclock.errors import BadUsage, Refused
 from returnclock.jobs import Job, has_work, job_for
 from returnclock.ledger import Hand
+from returnclock.logbook import log_event
 from returnclock.tables.clock import runs
 from returnclock.tally import Tally
+from returnclock.telemetry import in_run
 from returnclock.wiring import Wiring
+from returnclock.witnesses import Seen, watching
 
 Trigger = Literal["beat", "manual", "cli"]
+_log = logging.getLogger(__name__)
 
 # Seconds after which a run begins no further batch. A tick of beat leaves what is left to the next one: where all of a
 # worker's processes work off a backlog, mail and stamping wait behind it for so long and no longer, and each tick that comes
@@ -60,36 +65,58 @@ def perform(
         raise BadUsage(reason="--at works only with --dry-run: nothing may really happen at another time than now.")
     if limit is not None and limit < 1:
         raise BadUsage(reason=f"a limit must be at least 1, not {limit}.")
-    begun = perf_counter()
     with reading(wiring.engine) as connection:
         pause = pauses.of(connection, wiring.clock.now(connection), "task", task)
     if pause and not dry_run:
-        return _rest(wiring, task, trigger, actor, celery_task_id, begun, pause)
+        return _rest(wiring, task, trigger, actor, celery_task_id, pause)
     if dry_run:
         return _rehearse(wiring.at(FrozenClock(at)) if at is not None else wiring, task, trigger, actor, limit)
-    if trigger == "beat" and not has_work(wiring, task):
-        return retried(partial(_idle, wiring, task, trigger, actor, celery_task_id, begun))
+    with watching(wiring.settings, task, trigger) as seen:
+        if trigger == "beat" and not has_work(wiring, task):
+            seen.result = retried(partial(_idle, wiring, task, trigger, actor, celery_task_id, perf_counter()))
+        else:
+            seen.result = _recorded(wiring, task, job, trigger, actor, celery_task_id, limit, seen)
+        return seen.result
+
+
+def _recorded(
+    wiring: Wiring,
+    task: str,
+    job: Callable[[Job], Tally],
+    trigger: Trigger,
+    actor: str,
+    celery_task_id: str | None,
+    limit: int | None,
+    seen: Seen,
+) -> dict[str, Any]:
+    """Do the task between the two transactions that keep its row; the witnesses are told when the second is committed."""
+    begun = perf_counter()
     run_id, now = retried(lambda: _begin(wiring, task, trigger, actor, celery_task_id))
-    try:
-        tally = job(Job(wiring, Hand(_hand(trigger, actor), run_id), limit, seconds=SECONDS[trigger]))
-    except BaseException as fault:
-        reason = f"{type(fault).__name__}: {fault}"
-        retried(lambda: _finish(wiring, run_id, state="failed", error=reason))
-        raise
-    result = _result(task, run_id, trigger, now, tally, perf_counter() - begun)
-    idle = not any(result[name] for name in ("examined", "changed", "queued", "problems"))
-    retried(lambda: _finish(wiring, run_id, state="succeeded", result=result, idle=idle))
+    with in_run(run_id, task):
+        seen.begins(run_id)
+        try:
+            tally = job(Job(wiring, Hand(_hand(trigger, actor), run_id), limit, seconds=SECONDS[trigger]))
+        except BaseException as fault:
+            reason = f"{type(fault).__name__}: {fault}"
+            retried(lambda: _finish(wiring, run_id, state="failed", error=reason))
+            log_event(_log, logging.WARNING, "run:failed", f"failed: {reason}")
+            raise
+        result = _result(task, run_id, trigger, now, tally, perf_counter() - begun)
+        idle = not any(result[name] for name in ("examined", "changed", "queued", "problems"))
+        retried(lambda: _finish(wiring, run_id, state="succeeded", result=result, idle=idle))
+        if not idle:
+            log_event(_log, logging.INFO, "run:succeeded", _summary(result), kinds=result["by_kind"], seconds=result["seconds"])
     return result
 
 
 def _rest(
-    wiring: Wiring, task: str, trigger: Trigger, actor: str, celery_task_id: str | None, begun: float, pause: Mapping[str, Any]
+    wiring: Wiring, task: str, trigger: Trigger, actor: str, celery_task_id: str | None, pause: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A task that rests does nothing: a tick says so in its result, and a person is told how to end it."""
     said = f"{task} rests since {pause['paused_at']:%Y-%m-%d %H:%M} UTC by {pause['actor']}: {pause['reason']}"
     if trigger != "beat":
         raise Refused(reason=f'{said}. End it with "returnclock unpause {task}", or look with --dry-run.')
-    return retried(partial(_idle, wiring, task, trigger, actor, celery_task_id, begun)) | {"paused": said}
+    return retried(partial(_idle, wiring, task, trigger, actor, celery_task_id, perf_counter())) | {"paused": said}
 
 
 def performed(wiring: Wiring, task: str, *, actor: str, act: Callable[[Hand], dict[str, Any]]) -> dict[str, Any]:
@@ -103,6 +130,13 @@ def performed(wiring: Wiring, task: str, *, actor: str, act: Callable[[Hand], di
         raise
     retried(lambda: _finish(wiring, run_id, state="succeeded", result=result, idle=False))
     return result
+
+
+def _summary(result: dict[str, Any]) -> str:
+    """What a run did, in one line of a log; the kinds are named, and nobody else."""
+    kinds = ", ".join(f"{kind} {counted.get('changed', 0)}" for kind, counted in result["by_kind"].items())
+    done = f"changed {result['changed']} of {result['examined']}, queued {result['queued']}, {result['problems']} problem(s)"
+    return f"{done} in {result['seconds']:.2f} s{f' ({kinds})' if kinds else ''}"
 
 
 def _rehearse(wiring: Wiring, task: str, trigger: Trigger, actor: str, limit: int | None) -> dict[str, Any]:

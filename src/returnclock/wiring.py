@@ -11,7 +11,7 @@ from returnclock.database import open_engine
 from returnclock.kinds import DeadlineKind
 from returnclock.mail import Mailer, mailer_for
 from returnclock.rulebook import Rulebook, write_rulebook
-from returnclock.settings import Settings, load
+from returnclock.settings import Settings, load, seconds
 
 SUPPORT_TASKS = ("stamp", "send-reminders", "deliver-mail", "reconcile", "audit", "purge")
 
@@ -35,6 +35,12 @@ class Wiring:
     def tasks(self) -> tuple[str, ...]:
         """The names of all tasks, as the command writes them: stamp first, then the sweeps, then what serves them."""
         return (SUPPORT_TASKS[0], *self.rulebook.tasks(), *SUPPORT_TASKS[1:])
+
+    def late_limit(self, kind: str) -> float:
+        """After how many seconds a due deadline of the kind that is not enforced is an alarm."""
+        rule = self.rulebook.rules.get(kind)
+        own = rule.late_limit if rule else None
+        return own if own is not None else seconds(self.settings.late_limit)
 
     def at(self, clock: Clock) -> Wiring:
         """The same parts under another clock, for a simulation or a dry run."""

@@ -3,6 +3,7 @@
 ``python -m tests.servers`` says which server programs are missing, ``--install`` installs them where it can.
 """
 
+from tests.servers.chromium import Chromium, Look
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import PostgresServer
@@ -14,6 +15,8 @@ from tests.servers.redis import RedisSentinel, RedisServer, TLSRedisServer
 from tests.servers.smtp import ReceivedMessage, SMTPSink
 
 __all__ = [
+    "Chromium",
+    "Look",
     "MariaDBServer",
     "MissingProgram",
     "PgBouncer",

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ SBIN = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
 # A program that shows its packages are there -> (Debian's packages, Homebrew's).
 PACKAGES = {
+    "chromium": ("chromium", "chromium"),
     # Front ends in other languages.
     "node": ("nodejs", "node"),
     "npm": ("npm", "node"),
@@ -27,7 +29,12 @@ PACKAGES = {
     "rabbitmq-server": ("rabbitmq-server", "rabbitmq"),
     "redis-server": ("redis-server", "redis"),
     "sqlite3": ("sqlite3", "sqlite"),
+    "promtool": ("prometheus", "prometheus"),
 }
+
+# Packages of which one program is taken and no more: Prometheus would bring a daemon and a dozen libraries of JavaScript.
+ONE_PROGRAM = {"promtool": Path("usr/bin/promtool")}
+TAKEN_TO = Path("/usr/local/bin")
 
 
 class MissingProgram(Exception):
@@ -77,12 +84,29 @@ def install() -> None:
     names = missing_packages()
     if not names or os.geteuid() != 0 or not shutil.which("apt-get"):
         return
-    packages = [package for name in names for package in PACKAGES[name][0].split()]
-    print(f"Installing for the tests: {', '.join(packages)}", flush=True)
+    packages = [package for name in names if name not in ONE_PROGRAM for package in PACKAGES[name][0].split()]
+    print(f"Installing for the tests: {', '.join(PACKAGES[name][0] for name in names)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with services_not_started():
-        for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-            run_quietly(["apt-get", "-q", *command], environment)
+    run_quietly(["apt-get", "-q", "update"], environment)
+    if packages:
+        with services_not_started():
+            # Another installation may be under way on this machine.
+            patient = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
+            run_quietly([*patient, "install", "-y", "--no-install-recommends", *packages], environment)
+    for name in names:
+        if name in ONE_PROGRAM:
+            take_one_program(name, environment)
+
+
+def take_one_program(name: str, environment: dict[str, str]) -> None:
+    """Unpack a package and keep one program of it; nothing is configured, so nothing can start."""
+    with tempfile.TemporaryDirectory() as folder:
+        # apt's own user downloads, and may not write into a folder of root's.
+        os.chmod(folder, 0o777)
+        run_quietly(["apt-get", "-q", "download", PACKAGES[name][0]], environment, folder)
+        (package,) = Path(folder).glob("*.deb")
+        run_quietly(["dpkg-deb", "-x", str(package), f"{folder}/unpacked"], environment)
+        shutil.copy2(Path(folder) / "unpacked" / ONE_PROGRAM[name], TAKEN_TO / name)
 
 
 @contextlib.contextmanager
@@ -99,9 +123,10 @@ def services_not_started() -> Iterator[None]:
         POLICY.unlink()
 
 
-def run_quietly(command: list[str], environment: dict[str, str]) -> None:
+def run_quietly(command: list[str], environment: dict[str, str], folder: str | None = None) -> None:
     done = subprocess.run(
         command,
+        cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -19,6 +19,7 @@ from returnclock.cli import (
     history,
     inspect,
     intervene,
+    monitoring,
     notices,
     pausing,
     processes,
@@ -64,7 +65,7 @@ def cli() -> None:
 
 _MODULES = (
     *(processes, work, watch, inspect, history, ahead),
-    *(intervene, pausing, vacation, rules, notices, reckon, database),
+    *(intervene, pausing, vacation, rules, notices, reckon, monitoring, database),
 )
 for module in _MODULES:
     for command in module.COMMANDS:

@@ -1,4 +1,4 @@
-"""How the command prints: tables and sentences for people, JSON for machines. Imports nothing of ours but types."""
+"""How the command prints: tables and sentences for people, JSON for machines. Imports localtime."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 import click
+
+from returnclock.localtime import instant, span
+
+__all__ = ["coloured", "instant", "json_option", "print_json", "print_table", "span", "style"]
 
 
 def json_option(command: Any) -> Any:
@@ -82,19 +86,6 @@ def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return Text(instant(value))
     return Text(str(value))
-
-
-def instant(moment: datetime | None) -> str:
-    """An instant for people: UTC, to the second, and said to be so."""
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment is not None else "never"
-
-
-def span(seconds: float) -> str:
-    """A duration for people: ``3 d 4 h``, ``2 min 5 s``."""
-    whole = round(seconds)
-    parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
-    told = [f"{count} {unit}" for count, unit in parts if count]
-    return " ".join(told[:2]) or "0 s"
 
 
 def coloured() -> bool:

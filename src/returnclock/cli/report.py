@@ -27,7 +27,9 @@ def gather(wiring: Wiring) -> dict[str, Any]:
             "at": now,
             "database": redacted(wiring.settings.database_url),
             "late_limit_s": seconds(wiring.settings.late_limit),
-            "overdue": health.overdue(connection, book, now),
+            "overdue": [
+                found | {"limit_s": wiring.late_limit(found["kind"])} for found in health.overdue(connection, book, now)
+            ],
             "due_within_an_hour": health.due_within(connection, book, now, timedelta(hours=1)),
             "deadlines": health.counts_by_state(connection),
             "settled_last_day": health.settled_since(connection, book, now - timedelta(days=1)),
@@ -62,7 +64,7 @@ def judge(report: dict[str, Any], wiring: Wiring) -> tuple[int, str]:
     """A monitoring plugin's verdict: the worst thing first, in one line."""
     limit = seconds(wiring.settings.late_limit)
     rest = health.at_rest(report["paused"], wiring.rulebook)
-    late = [found for found in report["overdue"] if found["oldest_s"] > limit and found["kind"] not in rest]
+    late = [found for found in report["overdue"] if found["oldest_s"] > found["limit_s"] and found["kind"] not in rest]
     if late:
         worst = max(late, key=lambda found: float(found["oldest_s"]))
         return 2, f"{worst['count']} {worst['kind']} deadline(s) late, the oldest by {span(worst['oldest_s'])}"
@@ -104,7 +106,7 @@ def told(report: dict[str, Any]) -> list[str]:
     """The report for a person, the urgent things first, line by line."""
     lines = [style(f"{report['database']} at {instant(report['at'])}", bold=True)]
     for found in report["overdue"]:
-        late = found["oldest_s"] > report["late_limit_s"]
+        late = found["oldest_s"] > found["limit_s"]
         said = f"{'LATE' if late else 'Due '}  {found['count']} {found['kind']}, the oldest by {span(found['oldest_s'])}"
         lines.append(style(said, fg="red" if late else "yellow", bold=late))
     if not report["overdue"]:

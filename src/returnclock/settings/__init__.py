@@ -20,6 +20,7 @@ from returnclock.settings.model import (
     CalendarSettings,
     DatabaseSettings,
     MailSettings,
+    MetricsSettings,
     OpsSettings,
     OverrideSettings,
     PeakSettings,
@@ -41,6 +42,7 @@ __all__ = [
     "CalendarSettings",
     "DatabaseSettings",
     "MailSettings",
+    "MetricsSettings",
     "OpsSettings",
     "OverrideSettings",
     "PeakSettings",
@@ -114,6 +116,7 @@ def _sections(found: Found, peaks: tuple[PeakSettings, ...]) -> dict[str, Any]:
         "ops": OpsSettings(**section("ops")),
         "ticks": TickSettings(**section("ticks")),
         "retention": RetentionSettings(**section("retention")),
+        "metrics": MetricsSettings(**section("metrics")),
     }
 
 

@@ -31,7 +31,8 @@ class Key:
     @property
     def is_number(self) -> bool:
         """Whether the value in the file is a bare number."""
-        return self.read in (values.batch_size, values.timeout, values.pool_size, values.burst, values.season_days)
+        numbers = (values.batch_size, values.timeout, values.pool_size, values.burst, values.season_days)
+        return self.read in numbers
 
 
 def _key(section: str, name: str, read: Reader, *, many: bool = False, secret: bool = False) -> Key:
@@ -46,6 +47,8 @@ KEYS: tuple[Key, ...] = (
     _key("", "reminder_stale_after", values.duration),
     _key("", "heartbeat_url", values.site, secret=True),
     _key("", "log_format", values.log_format),
+    _key("", "sentry_dsn", values.site, secret=True),
+    _key("", "otlp_url", values.site, secret=True),
     Key("database", "url", urls.database, (PREFIX + "DATABASE_URL", "DATABASE_URL"), secret=True),
     _key("database", "pool_size", values.pool_size),
     # One Redis for broker and results, which is how hosts hand it out; a file names the two apart.
@@ -76,6 +79,9 @@ KEYS: tuple[Key, ...] = (
     _key("ops", "burst_a_minute", values.burst),
     _key("ops", "vacation_days_a_year", values.season_days),
     *(_key("retention", name, values.duration) for name in ("idle_runs", "runs", "settled")),
+    # Not "port": Kubernetes sets RETURNCLOCK_METRICS_PORT for a Service of that name, in every pod beside it.
+    _key("metrics", "listen", values.listen),
+    _key("metrics", "token", values.token, secret=True),
 )
 
 FILE_KEYS = {(key.section, key.name): key for key in KEYS if key.in_file}
@@ -91,6 +97,7 @@ PEAK_KEYS: dict[str, Reader] = {
 POLICY_KEYS: dict[str, Reader] = {
     **dict.fromkeys(("period", "ends", "roll", "grace", "calendar", "remind"), values.text),
     "effective_from": values.date_or_instant,
+    "late_limit": values.duration,
 }
 WHEN_KEYS = ("country", "subdivision", "category", "seller")
 

@@ -146,6 +146,24 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True)
+class MetricsSettings:
+    """Where ``returnclock metrics`` listens, and the token that it asks for; without one it stays on the loopback."""
+
+    listen: str = "127.0.0.1:9464"
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def host(self) -> str:
+        """The address, an IPv6 one without its brackets."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return int(self.listen.rpartition(":")[2])
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of one deployment; ``source`` is the file that was read, None when there was none."""
 
@@ -163,9 +181,12 @@ class Settings:
     ops: OpsSettings = field(default_factory=OpsSettings)
     ticks: TickSettings = field(default_factory=TickSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     batch_size: int = 1000
     late_limit: str = "5 minutes"
     heartbeat_url: str | None = field(default=None, repr=False)
+    sentry_dsn: str | None = field(default=None, repr=False)
+    otlp_url: str | None = field(default=None, repr=False)
     reminder_stale_after: str = "6 hours"
     source: Path | None = None
     log_format: Literal["console", "json"] = "console"

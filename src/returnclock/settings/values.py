@@ -80,6 +80,24 @@ def burst(raw: object) -> int:
     return whole_number(raw, LARGEST_BURST)
 
 
+def listen(raw: object) -> str:
+    """Address and TCP port to listen on."""
+    written = text(raw)
+    host, _, port = written.rpartition(":")
+    if not host or not re.fullmatch(r"\d{1,5}", port) or not 1 <= int(port) <= 65535 or (":" in host and "[" not in host):
+        raise ValueError(f"{written!r} is not an address with a port; write '127.0.0.1:9464' or '[::1]:9464'")
+    return written
+
+
+def token(raw: object) -> str:
+    """A secret that nobody can guess; a short one could be tried out."""
+    written = text(raw)
+    if len(written) < 16 or not re.fullmatch(r"[\x21-\x7e]+", written):
+        # The value itself stays out of the message.
+        raise ValueError("the token is shorter than 16 signs, or not plain ASCII; make one with: openssl rand -hex 24")
+    return written
+
+
 def season_days(raw: object) -> int:
     """Calendar days of a peak season or of the vacations of a year, up to a year."""
     return whole_number(raw, 366)

@@ -89,6 +89,8 @@ Index(
     postgresql_where=is_live,
     sqlite_where=is_live,
 )
+# What is held is found by the index of what is live.
+is_held = deadlines.c.state == literal_column("'held'")
 
 events = Table(
     "clock_events",
@@ -140,7 +142,7 @@ Index(
 )
 Index("ix_clock_outbox_deadline", outbox.c.deadline_id)
 is_dead = outbox.c.state == literal_column("'dead'")
-Index("ix_clock_outbox_dead", outbox.c.state, outbox.c.id, postgresql_where=is_dead, sqlite_where=is_dead)
+Index("ix_clock_outbox_dead", *(outbox.c.state, outbox.c.queued_at), postgresql_where=is_dead, sqlite_where=is_dead)
 
 runs = Table(
     "clock_runs",

@@ -6,7 +6,6 @@ Comes in by ``run_worker`` and ``run_beat``; ``celery -A returnclock.tasks worke
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from logging.handlers import RotatingFileHandler, WatchedFileHandler
@@ -14,8 +13,8 @@ from pathlib import Path
 
 from celery import signals
 
+from returnclock.logbook import BriefFormatter, ConsoleFormatter, JsonFormatter
 from returnclock.settings import Settings
-from returnclock.telemetry import LOG_FORMAT
 
 FILE_BYTES = 5_000_000
 OLD_FILES = 3
@@ -28,38 +27,14 @@ _QUIETED = {
 }
 
 
-class BriefFormatter(logging.Formatter):
-    """The first line alone, for a reader at a terminal; the traceback is in the file."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record's first line."""
-        return super().format(record).partition("\n")[0]
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line, for those who collect logs (``log_format = "json"``)."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON: time (in the host's zone), level, logger, message, and a traceback where there is one."""
-        told = {
-            "time": self.formatTime(record),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            told["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False)
-
-
 def to_file_and_stderr(settings: Settings, program: str) -> None:
     """Take over the logging of this process, which is the worker or beat, from Celery."""
     as_json = settings.log_format == "json"
-    formatter = JsonFormatter() if as_json else logging.Formatter(LOG_FORMAT)
+    formatter = JsonFormatter() if as_json else ConsoleFormatter()
     path = settings.data_folder / "log" / f"{program}.log"
     kept = _file(path)
     shown = logging.StreamHandler(sys.stderr)
-    shown.setFormatter(BriefFormatter(LOG_FORMAT) if kept and not as_json else formatter)
+    shown.setFormatter(BriefFormatter() if kept and not as_json else formatter)
     if kept:
         kept.setFormatter(formatter)
         shown.setLevel(logging.WARNING)

@@ -17,7 +17,7 @@ depends_on = None
 
 _INDEXES: tuple[tuple[str, str, tuple[str, ...], str | None], ...] = (
     ("ix_clock_deadlines_live", "clock_deadlines", ("kind", "state", "id"), "state IN ('running', 'held')"),
-    ("ix_clock_outbox_dead", "clock_outbox", ("state", "id"), "state = 'dead'"),
+    ("ix_clock_outbox_dead", "clock_outbox", ("state", "queued_at"), "state = 'dead'"),
     ("ix_clock_runs_ended", "clock_runs", ("task", "state", "id"), None),
     ("ix_clock_runs_failed", "clock_runs", ("state", "id"), "state = 'failed'"),
     ("ix_clock_problems_open", "clock_problems", ("resolved_at", "first_seen_at"), "resolved_at IS NULL"),

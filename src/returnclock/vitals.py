@@ -1,0 +1,185 @@
+"""Vitals: the same questions as `health`, asked by monitoring every few seconds of a market of any size; read-only.
+
+Every question is served by an index and counts up to ``CAP``: with ten million running deadlines a scrape reads a few
+thousand entries of indexes. What is counted higher than that is bad enough. Imports the nouns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+
+from sqlalchemy import Connection, Select, exists, func, or_, select
+
+from returnclock.calendars import Calendar
+from returnclock.kinds import DeadlineKind
+from returnclock.rulebook import Rulebook
+from returnclock.tables.clock import (
+    changes,
+    deadlines,
+    is_dead,
+    is_held,
+    is_open,
+    is_running,
+    is_unsent,
+    outbox,
+    pauses,
+    problems,
+    runs,
+)
+
+CAP = 10_000
+WARNED_BEFORE = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """How many wait (up to CAP) and for how many seconds the oldest has."""
+
+    count: int = 0
+    oldest_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class TaskVitals:
+    """When a task last succeeded, how long that run took (seconds), and whether its newest run that ended failed."""
+
+    succeeded_at: datetime | None
+    seconds: float | None
+    failing: bool
+
+
+def overdue(connection: Connection, kind: DeadlineKind, now: datetime) -> Backlog:
+    """The deadlines of a kind that are due, still true and not enforced, among the first CAP that are due."""
+    first = (
+        select(deadlines.c.kind, deadlines.c.subject_id, deadlines.c.starts_at, deadlines.c.due_at)
+        .where(deadlines.c.kind == kind.name, is_running, deadlines.c.due_at <= now)
+        .order_by(deadlines.c.due_at)
+        .limit(CAP)
+        .subquery()
+    )
+    late = select(func.count().label("number"), func.min(first.c.due_at).label("oldest"))
+    row = connection.execute(late.select_from(first).join(kind.subject, kind.still_true(first))).one()
+    return Backlog(row.number, _age(row.oldest, now))
+
+
+def falling_due(connection: Connection, kind: DeadlineKind, after: datetime, until: datetime) -> int:
+    """How many deadlines of a kind fall due after one instant and up to another."""
+    ahead = select(deadlines.c.id).where(deadlines.c.kind == kind.name, is_running)
+    return _counted(connection, ahead.where(deadlines.c.due_at > after, deadlines.c.due_at <= until))
+
+
+def warns(kind: DeadlineKind) -> bool:
+    """Whether a deadline of the kind has a consequence of which somebody is warned."""
+    return bool(kind.effect and kind.notices_for("reminder"))
+
+
+def unwarned(connection: Connection, kind: DeadlineKind, now: datetime) -> int:
+    """How many deadlines with a consequence fall due within 24 hours although no warning of them was delivered.
+
+    Zero for a kind that warns of nothing or does nothing. What front ends have settled meanwhile may still be counted.
+    """
+    if not warns(kind):
+        return 0
+    soon = (
+        select(deadlines.c.id, deadlines.c.round)
+        .where(deadlines.c.kind == kind.name, is_running, deadlines.c.due_at <= now + WARNED_BEFORE)
+        .order_by(deadlines.c.due_at)
+        .limit(CAP)
+        .subquery()
+    )
+    warned = exists().where(outbox.c.deadline_id == soon.c.id, outbox.c.notice == "reminder", outbox.c.state == "sent")
+    return int(connection.execute(select(func.count()).select_from(soon).where(~warned)).scalar_one())
+
+
+def held(connection: Connection, kind: DeadlineKind) -> int:
+    """How many deadlines of a kind are held."""
+    return _counted(connection, select(deadlines.c.id).where(deadlines.c.kind == kind.name, is_held))
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A task or kind that rests: since how many seconds, and why."""
+
+    what: str
+    name: str
+    age_s: float
+    reason: str
+    actor: str
+
+
+def standing_pauses(connection: Connection, now: datetime) -> list[Pause]:
+    """The pauses that stand now, the longest first; a pause whose time is over has ended by itself."""
+    stands = (pauses.c.ended_at.is_(None), or_(pauses.c.until.is_(None), pauses.c.until > now), pauses.c.paused_at <= now)
+    rows = connection.execute(select(pauses).where(*stands).order_by(pauses.c.paused_at).limit(CAP))
+    return [Pause(row.what, row.name, _age(row.paused_at, now), row.reason, row.actor) for row in rows]
+
+
+def unstamped(connection: Connection, now: datetime) -> Backlog:
+    """The noted changes that wait to be stamped."""
+    oldest = connection.execute(select(changes.c.noted_at).order_by(changes.c.id).limit(1)).scalar()
+    return Backlog(_counted(connection, select(changes.c.id)), _age(oldest, now))
+
+
+def task(connection: Connection, name: str) -> TaskVitals:
+    """How a task fares. Looks past the failures since its last success, and at nothing older."""
+    newest = select(runs.c.state, runs.c.finished_at, runs.c.result).where(runs.c.task == name)
+    newest = newest.order_by(runs.c.started_at.desc()).limit(1)
+    ended = connection.execute(newest.where(runs.c.state != "running")).one_or_none()
+    good = ended
+    if ended is not None and ended.state != "succeeded":
+        good = connection.execute(newest.where(runs.c.state == "succeeded")).one_or_none()
+    took = (good.result or {}).get("seconds") if good else None
+    return TaskVitals(good.finished_at if good else None, took, ended is not None and ended.state == "failed")
+
+
+def waiting_notices(connection: Connection, now: datetime) -> dict[str, Backlog]:
+    """The notices that were not sent yet, by what they are (reminder, outcome, digest), since they were queued."""
+    unsent = select(outbox.c.notice, outbox.c.queued_at).where(is_unsent, outbox.c.next_attempt_at.is_not(None))
+    some = unsent.order_by(outbox.c.next_attempt_at).limit(CAP).subquery()
+    grouped = select(some.c.notice, func.count().label("number"), func.min(some.c.queued_at).label("oldest"))
+    rows = connection.execute(grouped.group_by(some.c.notice))
+    return {row.notice: Backlog(row.number, _age(row.oldest, now)) for row in rows}
+
+
+def untried_for(connection: Connection, now: datetime) -> float:
+    """For how many seconds a notice has been ready to be sent and nobody has tried."""
+    ready = select(outbox.c.next_attempt_at).where(is_unsent, outbox.c.next_attempt_at <= now)
+    return _age(connection.execute(ready.order_by(outbox.c.next_attempt_at).limit(1)).scalar(), now)
+
+
+def dead_notices(connection: Connection) -> int:
+    """How many notices were given up."""
+    return _counted(connection, select(outbox.c.id).where(is_dead))
+
+
+def open_problems(connection: Connection) -> dict[str, int]:
+    """How many rows' problems are open, by their code."""
+    some = select(problems.c.code).where(is_open).limit(CAP).subquery()
+    return {code: number for code, number in connection.execute(select(some.c.code, func.count()).group_by(some.c.code))}
+
+
+def calendars(book: Rulebook) -> dict[str, date]:
+    """Until when the public holidays of the market's calendar, and of those that overrides name, are known."""
+    named: Iterable[Calendar] = (
+        book.calendars.get(when.get("country"), when.get("subdivision"))
+        for rule in book.rules.values()
+        for when, _ in rule.overrides
+    )
+    return {calendar.name: calendar.valid_until for calendar in (book.calendars.default, *named)}
+
+
+def forecast(connection: Connection, kinds: Sequence[DeadlineKind], instants: Sequence[datetime]) -> dict[str, list[int]]:
+    """Of each kind how many fall due between each two neighbours of ``instants``, which rise."""
+    pairs = list(pairwise(instants))
+    return {kind.name: [falling_due(connection, kind, *pair) for pair in pairs] for kind in kinds}
+
+
+def _counted(connection: Connection, chosen: Select[int]) -> int:
+    return int(connection.execute(select(func.count()).select_from(chosen.limit(CAP).subquery())).scalar_one())
+
+
+def _age(since: datetime | None, now: datetime) -> float:
+    return max(0.0, (now - since).total_seconds()) if since is not None else 0.0
