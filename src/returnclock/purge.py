@@ -72,7 +72,7 @@ def _move_batch(engine: Engine, clock: Clock, kind: DeadlineKind, retention: Ret
 
 
 def _move(connection: Connection, table: Table, which: ColumnElement[bool], subjects: dict[int, str], now: datetime) -> None:
-    rows = connection.execute(select(table).where(which)).all()
+    rows = connection.execute(select(table).where(which).order_by(table.c.id)).all()
     if rows:
         kept = [
             {
