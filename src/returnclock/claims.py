@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import Column, ColumnElement, Connection, FromClause, Row, Select, func, literal_column, select
 
 from returnclock.kinds import DeadlineKind
 from returnclock.tables.clock import deadlines, is_running
 from returnclock.tables.types import among, beyond
 
-Moment = ColumnElement[datetime]  # deadlines.c.due_at or deadlines.c.remind_at
+Moment = Column[Any]  # deadlines.c.due_at or deadlines.c.remind_at
 
 COUNTED = 10_000  # deadlines of a kind; to count on through a million costs as much as twenty batches, after every run
 _LOOKED_AT = 1000  # deadlines of a kind that a tick looks at to see whether there is work
@@ -59,7 +59,9 @@ def claim(
 
 def still_due(kind: DeadlineKind, moment: Moment, now: datetime, ids: Sequence[int], *columns: Any) -> Select[Any]:
     """Those of the deadlines whose moment has come and that are still true, in the order of their moment."""
-    return all_due(kind, moment, now, *columns).where(among(deadlines.c.id, ids))
+    # The limit keeps the two apart: PostgreSQL would look for the ids in the index of what is due, and read all of that.
+    kept = select(deadlines).where(among(deadlines.c.id, ids)).limit(len(ids)).subquery("kept")
+    return _true(kind, kept, kept.c[moment.key], now, [kept.c[column.key] for column in columns])
 
 
 def is_any_due(connection: Connection, kinds: Sequence[DeadlineKind], moment: Moment, now: datetime) -> bool:
@@ -91,11 +93,17 @@ def count_due(connection: Connection, kind: DeadlineKind, moment: Moment, now: d
 
 def all_due(kind: DeadlineKind, moment: Moment, now: datetime, *columns: Any) -> Select[Any]:
     """All whose moment has come and that are still true, in the order of their moment; it may take its time."""
+    return _true(kind, deadlines, moment, now, columns)
+
+
+def _true(
+    kind: DeadlineKind, kept: FromClause, moment: ColumnElement[Any], now: datetime, columns: Sequence[Any]
+) -> Select[Any]:
     return (
-        select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at, *columns)
-        .join(kind.subject, kind.still_true())
-        .where(deadlines.c.kind == kind.name, is_running, moment <= now)
-        .order_by(moment, deadlines.c.id)
+        select(kept.c.id, kept.c.subject_id, kept.c.due_at, *columns)
+        .join_from(kept, kind.subject, kind.still_true(kept))
+        .where(kept.c.kind == kind.name, kept.c.state == literal_column("'running'"), moment <= now)
+        .order_by(moment, kept.c.id)
     )
 
 
