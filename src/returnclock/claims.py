@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import Column, ColumnElement, Connection, FromClause, Row, Select, func, literal_column, select, union_all
+from sqlalchemy.sql.util import ClauseAdapter
 
 from returnclock.kinds import DeadlineKind
 from returnclock.tables.clock import deadlines, is_running
 from returnclock.tables.types import among, beyond
 
-Moment = ColumnElement[datetime]  # deadlines.c.due_at or deadlines.c.remind_at
+Moment = Column[Any]  # deadlines.c.due_at or deadlines.c.remind_at
 Condition = ColumnElement[bool]
 
 COUNTED = 10_000  # deadlines of a kind; to count on through a million costs as much as twenty batches, after every run
@@ -61,13 +62,23 @@ def claim(
     if not found:
         return 0, ()
     of = None if connection.dialect.name in ("mysql", "mariadb") else [kind.subject]
-    true = still_due(kind, moment, now, [row.id for row in found], *columns)
-    return len(found), connection.execute(true.where(allowed).with_for_update(skip_locked=True, of=of)).all()
+    true = still_due(kind, moment, now, [row.id for row in found], *columns, allowed=allowed)
+    return len(found), connection.execute(true.with_for_update(skip_locked=True, of=of)).all()
 
 
-def still_due(kind: DeadlineKind, moment: Moment, now: datetime, ids: Sequence[int], *columns: Any) -> Select[Any]:
-    """Those of the deadlines whose moment has come and that are still true, in the order of their moment."""
-    return all_due(kind, moment, now, *columns).where(among(deadlines.c.id, ids))
+def still_due(
+    kind: DeadlineKind, moment: Moment, now: datetime, ids: Sequence[int], *columns: Any, allowed: Condition | None = None
+) -> Select[Any]:
+    """Those of the deadlines whose moment has come and that are still true and ``allowed``, in the order of their moment.
+
+    columns, allowed: expressions over ``clock_deadlines`` and the subject.
+    """
+    # The limit keeps the two apart: PostgreSQL would look for the ids in the index of what is due, and read all of that.
+    kept = select(deadlines).where(among(deadlines.c.id, ids)).limit(len(ids)).subquery("kept")
+    over_kept = ClauseAdapter(kept).traverse
+    chosen = _true(kind, kept, [over_kept(column) for column in columns]).where(kept.c[moment.key] <= now)
+    chosen = chosen if allowed is None else chosen.where(over_kept(allowed))
+    return chosen.order_by(kept.c[moment.key], kept.c.id)
 
 
 def is_any_due(
@@ -78,14 +89,14 @@ def is_any_due(
     allowed: Callable[[DeadlineKind], Condition],
 ) -> bool:
     """Whether there may be anything to claim: also where none of the first is true and more stand behind them."""
-    names = [kind.name for kind in kinds]
-    some = select(deadlines.c.id).where(deadlines.c.kind.in_(names), is_running, moment <= now).limit(1)
-    # Asked of all kinds at once and without their subjects: it is the whole of an idle tick.
-    if connection.execute(some).first() is None:
+    # Asked of all kinds at once and without their subjects: it is the whole of an idle tick. Each in the order of the index,
+    # or PostgreSQL reads the table from its beginning, to come upon one soon where there is none.
+    one_each = [_first(kind, moment, now, 1, None).subquery() for kind in kinds]
+    if connection.execute(union_all(*(select(one.c.id) for one in one_each))).first() is None:
         return False
     for kind in kinds:
         first = connection.execute(_first(kind, moment, now, _LOOKED_AT, None)).all()
-        true = still_due(kind, moment, now, [row.id for row in first]).where(allowed(kind)).limit(1)
+        true = still_due(kind, moment, now, [row.id for row in first], allowed=allowed(kind)).limit(1)
         if len(first) == _LOOKED_AT or (first and connection.execute(true).first()):
             return True
     return False
@@ -109,8 +120,12 @@ def all_due(kind: DeadlineKind, moment: Moment, now: datetime, *columns: Any) ->
 
 def all_true(kind: DeadlineKind, *columns: Any) -> Select[Any]:
     """All running deadlines of the kind that are still true, due or not."""
-    chosen = select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at, *columns).select_from(deadlines)
-    return chosen.join(kind.subject, kind.still_true()).where(deadlines.c.kind == kind.name, is_running)
+    return _true(kind, deadlines, columns)
+
+
+def _true(kind: DeadlineKind, kept: FromClause, columns: Sequence[Any]) -> Select[Any]:
+    chosen = select(kept.c.id, kept.c.subject_id, kept.c.due_at, *columns).join_from(kept, kind.subject, kind.still_true(kept))
+    return chosen.where(kept.c.kind == kind.name, kept.c.state == literal_column("'running'"))
 
 
 def _first(kind: DeadlineKind, moment: Moment, now: datetime, size: int, after: tuple[datetime, int] | None) -> Select[Any]:

@@ -1,6 +1,6 @@
 """The histogram of lateness, an index for purge, and what tens of millions of rows ask of the indexes and of autovacuum.
 
-The indexes of what is due get the state as a column: MariaDB, which has no partial indexes, read every deadline that ever
+In MariaDB the indexes of what is due get the state as a column: it has no partial indexes, and read every deadline that ever
 fired at each tick. The outbox's index asks for a next attempt instead of a state, so that only the end of a notice writes it.
 
 Building the indexes holds up writers of ``clock_deadlines``, ``clock_outbox`` and ``clock_runs``: about ten seconds for a
@@ -62,8 +62,9 @@ def upgrade() -> None:
         sa.Column("noted_at", Instant, nullable=False, comment="When the batch fired, or when purge added its row up."),
         sa.PrimaryKeyConstraint("id", name=("pk_clock_lateness")),
     )
-    _replace("ix_clock_deadlines_due", "clock_deadlines", ["kind", "state", "due_at", "id"], _RUNNING)
-    _replace("ix_clock_deadlines_remind", "clock_deadlines", ["kind", "state", "remind_at", "id"], _REMINDING)
+    if _is_mariadb():
+        _replace("ix_clock_deadlines_due", "clock_deadlines", ["kind", "state", "due_at", "id"], _RUNNING)
+        _replace("ix_clock_deadlines_remind", "clock_deadlines", ["kind", "state", "remind_at", "id"], _REMINDING)
     _replace("ix_clock_outbox_next", "clock_outbox", ["next_attempt_at", "id"], "next_attempt_at IS NOT NULL")
     _create("ix_clock_deadlines_settled", "clock_deadlines", ["kind", "settled_at", "id"], "settled_at IS NOT NULL")
     op.create_index("ix_clock_runs_idle", "clock_runs", ["idle", "started_at"], unique=False)
@@ -80,9 +81,14 @@ def downgrade() -> None:
     op.drop_index("ix_clock_runs_idle", "clock_runs")
     op.drop_index("ix_clock_deadlines_settled", "clock_deadlines")
     _replace("ix_clock_outbox_next", "clock_outbox", ["next_attempt_at", "id"], _UNSENT)
-    _replace("ix_clock_deadlines_remind", "clock_deadlines", ["kind", "remind_at", "id"], _REMINDING)
-    _replace("ix_clock_deadlines_due", "clock_deadlines", ["kind", "due_at", "id"], _RUNNING)
+    if _is_mariadb():
+        _replace("ix_clock_deadlines_remind", "clock_deadlines", ["kind", "remind_at", "id"], _REMINDING)
+        _replace("ix_clock_deadlines_due", "clock_deadlines", ["kind", "due_at", "id"], _RUNNING)
     op.drop_table("clock_lateness")
+
+
+def _is_mariadb() -> bool:
+    return op.get_bind().dialect.name in ("mysql", "mariadb")
 
 
 def _replace(name: str, table: str, columns: list[str], where: str) -> None:
