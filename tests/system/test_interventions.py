@@ -1,25 +1,37 @@
-"""The interventions as an operator types them: real processes, the embedded default, no broker anywhere."""
+"""The interventions as an operator types them, on the embedded default with no broker anywhere.
+
+In this process, unlike `test_command`: a process for each of a hundred commands would take minutes.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from returnclock.cli import cli
 from returnclock.database import open_engine, writing
-from tests.system.test_command import typed
 
 WHY = ("--reason", "the shop was down")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def typed(folder: Path, *words: str) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("NO_COLOR", "1")
+        return CliRunner().invoke(cli, list(words))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An upgraded database with three stamped disputes; 81 and 82 are of Germany."""
-    assert typed(tmp_path, "db", "upgrade").returncode == 0
-    engine = open_engine(f"sqlite:///{tmp_path}/returnclock-data/returnclock.db")
+    folder = tmp_path_factory.mktemp("market")
+    assert typed(folder, "db", "upgrade").exit_code == 0
+    engine = open_engine(f"sqlite:///{folder}/returnclock-data/returnclock.db")
     with writing(engine) as connection:
         connection.execute(text("INSERT INTO sellers (id, email) VALUES (1, 'ana@shop.example')"))
         for number, country in ((81, "DE"), (82, "DE"), (83, "FR")):
@@ -27,13 +39,19 @@ def folder(tmp_path: Path) -> Path:
             connection.execute(text("INSERT INTO orders (id, seller_id, country) VALUES (:id, 1, :country)"), values)
             connection.execute(text("INSERT INTO disputes (id, order_id) VALUES (:id, :id)"), {"id": number})
     engine.dispose()
-    assert typed(tmp_path, "run", "stamp").returncode == 0
+    assert typed(folder, "run", "stamp").exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path) -> Path:
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
 def answered(folder: Path, *words: str, code: int = 0) -> dict[str, object]:
     answer = typed(folder, *words, *WHY, "--json")
-    assert (answer.returncode, answer.stderr) == (code, "")
+    assert (answer.exit_code, answer.stderr) == (code, "")
     found = json.loads(answer.stdout)
     assert (found["reason"], bool(found["by"])) == ("the shop was down", True)
     return dict(found)
@@ -70,7 +88,7 @@ def test_one_row_s_day_of_interventions(folder: Path) -> None:
 
 def test_many_are_asked_about_and_nothing_happens_without_an_answer(folder: Path) -> None:
     refused = typed(folder, "hold", "--country", "DE", *WHY)
-    assert (refused.returncode, "hold 2 deadlines (country = DE)" in refused.stderr) == (4, True)
+    assert (refused.exit_code, "hold 2 deadlines (country = DE)" in refused.stderr) == (4, True)
     assert "--yes" in refused.stderr
     assert set(states(folder).values()) == {"running"}
     assert answered(folder, "hold", "--country", "DE", "--yes")["held"] == 2
@@ -85,10 +103,10 @@ def test_a_pause_is_seen_everywhere_and_ended(folder: Path) -> None:
     assert answered(folder, "pause", "escalate-disputes")["what"] == "task"
     assert answered(folder, "pause", "seller_response", "--until", "2199-01-01")["what"] == "kind"
     run = typed(folder, "run", "escalate-disputes")
-    assert (run.returncode, "returnclock unpause escalate-disputes" in run.stderr) == (4, True)
+    assert (run.exit_code, "returnclock unpause escalate-disputes" in run.stderr) == (4, True)
     assert "RESTS escalate-disputes" in typed(folder, "status").stdout
     assert answered(folder, "unpause", "escalate-disputes")["ended"] == 1
-    assert typed(folder, "run", "escalate-disputes").returncode == 0
+    assert typed(folder, "run", "escalate-disputes").exit_code == 0
 
 
 def test_a_vacation_is_added_listed_and_taken_back(folder: Path) -> None:
@@ -134,6 +152,6 @@ def test_dead_notices_are_requeued_by_the_group_of_their_error(folder: Path) -> 
 )
 def test_what_is_wrong_is_said_with_its_exit_code(folder: Path, words: tuple[str, ...], code: int, said: str) -> None:
     answer = typed(folder, *words)
-    assert (answer.returncode, answer.stdout) == (code, "")
+    assert (answer.exit_code, answer.stdout) == (code, "")
     assert said in answer.stderr
     assert "Traceback" not in answer.stderr
