@@ -91,6 +91,7 @@ PEAK_KEYS: dict[str, Reader] = {
 POLICY_KEYS: dict[str, Reader] = {
     **dict.fromkeys(("period", "ends", "roll", "grace", "calendar", "remind"), values.text),
     "effective_from": values.date_or_instant,
+    "fallback": values.fallback,
 }
 WHEN_KEYS = ("country", "subdivision", "category", "seller")
 
