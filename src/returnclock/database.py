@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import ColumnElement
 
 from returnclock.errors import DatabaseUnreachable
-from returnclock.tables.types import sqlite_utc
+from returnclock.tables.types import sqlite_later, sqlite_utc
 
 T = TypeVar("T")
 
@@ -125,6 +125,7 @@ def _prepare_sqlite(engine: Engine) -> None:
         # SQLite keeps text that is no UTF-8; refusing to read it would stop every row that is read beside it.
         dbapi_connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         dbapi_connection.create_function("returnclock_utc", 1, sqlite_utc, deterministic=True)
+        dbapi_connection.create_function("returnclock_later", 2, sqlite_later, deterministic=True)
         _write_ahead(dbapi_connection)
         for pragma in ("synchronous=NORMAL", "foreign_keys=OFF", "cache_size=-8192"):
             dbapi_connection.execute(f"PRAGMA {pragma}")

@@ -82,7 +82,8 @@ def anchor_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:
             )
     if row.starts_at is None:
         return fault("missing_date", f"{of}: {kind.title} has no deadline, because {columns} is empty. Write the date.")
-    if row.starts_at > now + CLOCK_SKEW:
+    by_fallback = bool(kind.fallback) and row.anchor_0 is None
+    if row.starts_at > now + CLOCK_SKEW and not by_fallback:
         return fault(
             "future_date",
             f"{of}: {columns} is {row.starts_at:%Y-%m-%d %H:%M} UTC, in the future. Nothing has happened yet that could start "

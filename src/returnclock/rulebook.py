@@ -18,6 +18,7 @@ from returnclock.kinds import KINDS, DeadlineKind
 from returnclock.period import Period
 from returnclock.policy import Policy, Reckoning
 from returnclock.settings import CalendarSettings, PolicySettings, Settings, seconds
+from returnclock.tables.types import Instant
 
 MATCHED_BY = ("country", "subdivision", "category", "seller")
 
@@ -134,6 +135,7 @@ def write_rulebook(settings: Settings) -> Rulebook:
     for name in settings.policies:
         if name not in names:
             faults.append(f"[policy.{name}]: there is no such kind of deadline{did_you_mean(name, names)}")
+    kinds = tuple(_falling_back(kind, settings.policies.get(kind.name), faults) for kind in kinds)
     rules = {}
     for kind in kinds:
         rule = _rule(kind, settings.policies.get(kind.name), faults)
@@ -178,9 +180,25 @@ def _plugged_in(paths: Iterable[str], faults: list[str]) -> list[DeadlineKind]:
     return found
 
 
+def _falling_back(kind: DeadlineKind, written: PolicySettings | None, faults: list[str]) -> DeadlineKind:
+    fallback = written.values.get("fallback") if written else None
+    if not isinstance(fallback, dict):
+        return kind
+    where, name = f"[policy.{kind.name}] fallback", fallback["from"]
+    if kind.awaits is None:
+        faults.append(f"{where}: {kind.title} has no date that could be missing")
+        return kind
+    if name not in kind.subject.c:
+        known = [column.name for column in kind.subject.c if isinstance(column.type, Instant)]
+        faults.append(f"{where}: {kind.subject.name} has no column {name!r}{did_you_mean(name, known)}")
+        return kind
+    return kind.falling_back(kind.subject.c[name], round(seconds(fallback["after"])), f"{name} and {fallback['after']}")
+
+
 def _rule(kind: DeadlineKind, written: PolicySettings | None, faults: list[str]) -> Rule | None:
     where = f"[policy.{kind.name}]"
     values = dict(written.values) if written else {}
+    values.pop("fallback", None)
     since = _effective_from(values.pop("effective_from", None), where, faults)
     late_limit = values.pop("late_limit", None)
     policy = _policy(kind.default, values, where, faults)

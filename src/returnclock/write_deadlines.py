@@ -129,7 +129,11 @@ def _counted_first(stamping: Stamping, kind: DeadlineKind, row: Row[Any], kept: 
         at_rest = all(one.settled_at is not None for one in kept)
         if at_rest and any(one.settled_at > row.starts_at for one in kept):
             return _counted_anew(stamping, kind, row)
-    return count(stamping.book, kind, row, row.starts_at)
+    counted = count(stamping.book, kind, row, row.starts_at)
+    if kind.fallback and row.anchor_0 is None:
+        step = f"{kind.anchors[0].name} is not known: it is counted from {kind.fallback}, until the date is written."
+        return with_steps(counted, (step, *counted.reckoning.steps))
+    return counted
 
 
 def _counted_anew(stamping: Stamping, kind: DeadlineKind, row: Row[Any]) -> Counted:

@@ -16,6 +16,8 @@ from returnclock.kinds import DeadlineKind
 from returnclock.tables.clock import deadlines, events, outbox
 from returnclock.telemetry import Event
 
+WARNINGS = ("reminder", "warning")
+
 
 @dataclass
 class KindFindings:
@@ -95,8 +97,9 @@ def _count_deadlines(connection: Connection, findings: Findings) -> None:
 def _count_notices(connection: Connection, findings: Findings) -> None:
     sent = select(outbox.c.kind, outbox.c.notice, func.count().label("n")).where(outbox.c.state == "sent")
     for row in connection.execute(sent.group_by(outbox.c.kind, outbox.c.notice)):
-        name = "reminders_sent" if row.notice == "reminder" else "notices_delivered"
-        setattr(findings.by_kind[row.kind], name, row.n)
+        of = findings.by_kind[row.kind]
+        name = "reminders_sent" if row.notice in WARNINGS else "notices_delivered"
+        setattr(of, name, getattr(of, name) + row.n)
     stale = select(events.c.kind, func.count().label("n")).where(events.c.event == Event.REMINDER_SKIPPED)
     for row in connection.execute(stale.group_by(events.c.kind)):
         findings.by_kind[row.kind].reminders_skipped = row.n
@@ -139,7 +142,7 @@ def _without_effect(connection: Connection, kind: DeadlineKind) -> int:
 def _untold(connection: Connection, kind: DeadlineKind) -> int:
     """Notices that firing owed to somebody and that were never queued."""
     fired = select(func.count()).select_from(deadlines).where(deadlines.c.kind == kind.name, deadlines.c.state == "fired")
-    queued = select(func.count()).select_from(outbox).where(outbox.c.kind == kind.name, outbox.c.notice != "reminder")
+    queued = select(func.count()).select_from(outbox).where(outbox.c.kind == kind.name, outbox.c.notice.not_in(WARNINGS))
     owed = int(connection.execute(fired).scalar_one()) * len(kind.notices_for("outcome"))
     return max(0, owed - int(connection.execute(queued).scalar_one()))
 
@@ -162,7 +165,7 @@ def _unexplained(connection: Connection) -> int:
 def _by_day(connection: Connection, firings: set[str]) -> dict[str, dict[date, int]]:
     """How often each event happened on each day, in UTC."""
     counted: defaultdict[str, Counter[date]] = defaultdict(Counter)
-    shown = {*firings, Event.REMINDER_QUEUED.value, Event.REMINDER_SKIPPED.value, Event.NOTICE_SENT.value}
+    shown = {*firings, Event.REMINDER_QUEUED.value, Event.REMINDER_SKIPPED.value, Event.SPARED.value, Event.NOTICE_SENT.value}
     chosen = select(events.c.event, events.c.at).where(events.c.event.in_(sorted(shown)))
     for row in connection.execute(chosen.order_by(events.c.id)):
         counted[row.event][row.at.date()] += 1

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from returnclock.clock import FrozenClock
-from returnclock.database import writing
+from returnclock.database import reading, writing
 from returnclock.demo.market import FrontEnd
 from returnclock.demo.recount import Recount
 from returnclock.demo.story import write_story
@@ -24,6 +24,7 @@ from returnclock.errors import DeadlinesLate
 from returnclock.localtime import say_day
 from returnclock.mail import Channel, Mailer, Meanwhile
 from returnclock.runs import perform
+from returnclock.tables.clock import deadlines
 from returnclock.wiring import Wiring
 
 TICK = timedelta(hours=1)
@@ -135,10 +136,20 @@ class Player:
         if workers > 1:
             self._say(at, f"up again, {workers} workers at once: {_listed(done)}")
         self.today += done
+        self._spare(at)
         self.recount.ticked(at)
         if number % SELDOM == 0:
             perform(wiring, "reconcile", trigger="beat", actor="beat")
             perform(wiring, "audit", trigger="beat", actor="beat")
+
+    def _spare(self, at: datetime) -> None:
+        """Tell the recount who was not warned in time: it counts dates, and knows nothing of letters."""
+        with reading(self.wiring.engine) as connection:
+            spared = connection.execute(select(deadlines).where(deadlines.c.spared_at == at)).all()
+        for row in spared:
+            self.recount.spared((row.kind, row.subject_id, row.starts_at), at, row.due_at)
+        if spared:
+            self._say(at, f"{len(spared)} had not been warned in time: they are warned first, and get another day")
 
     def _audit_after_outage(self, wiring: Wiring, at: datetime) -> None:
         """Before anything is caught up, monitoring raises the alarm; that is what it is for."""

@@ -18,6 +18,8 @@ import holidays
 Row = dict[str, Any]
 Key = tuple[str, str, datetime]  # kind, id of the row, start
 
+LONGEST_AMNESTY = timedelta(hours=26)
+
 
 @dataclass(frozen=True)
 class _Rule:
@@ -43,6 +45,7 @@ class Recount:
     _tables: dict[str, dict[int, Row]] = field(default_factory=dict)
     _running: dict[tuple[_Rule, int], datetime] = field(default_factory=dict)
     _disputed: set[int] = field(default_factory=set)
+    _spared: dict[Key, datetime] = field(default_factory=dict)
 
     def wrote(self, table: str, row_id: int, values: Mapping[str, Any]) -> None:
         """Take notice of a write that took effect."""
@@ -53,11 +56,16 @@ class Recount:
             self._disputed.add(row["order_id"])
             self._look_at("orders", self._tables["orders"][row["order_id"]])
 
+    def spared(self, key: Key, at: datetime, until: datetime) -> None:
+        """Amnesty was granted because the party had not been warned: once, and for little more than a day."""
+        if key not in self._spared and until <= at + LONGEST_AMNESTY:
+            self._spared[key] = until
+
     def ticked(self, at: datetime) -> None:
         """The clock worked at this instant: whatever is due by now fires, and what fires may stop running."""
         for (rule, row_id), start in list(self._running.items()):
             key = (rule.kind, str(row_id), start)
-            if self.due[key] <= at and key not in self.expected:
+            if max(self.due[key], self._spared.get(key, self.due[key])) <= at and key not in self.expected:
                 self.expected[key] = at
                 if rule.ends_as:
                     self._tables[rule.table][row_id][rule.ends_as[0]] = rule.ends_as[1]

@@ -7,18 +7,18 @@ thousand rows at once. Imports policy and tables.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, FromClause, Select, Table, and_, select
+from sqlalchemy import Column, ColumnElement, FromClause, Select, Table, and_, func, or_, select
 from sqlalchemy.sql import visitors
 
 from returnclock.policy import Policy
 from returnclock.tables.clock import deadlines
 from returnclock.tables.market import buyers, orders, sellers
-from returnclock.tables.types import as_id
+from returnclock.tables.types import Instant, as_id, later, utc
 
 
 class Party(StrEnum):
@@ -78,6 +78,8 @@ class DeadlineKind:
     withdrawn_event: the ledger's name for that.
     start_expected_at: since when the date that starts the clock is awaited; NULL where it is not. Reconcile reports the rows
         where it is long overdue (an order that never got a delivery date).
+    awaits: true while a row would run if only the date that starts its clock were known; None where there is no such row.
+    fallback: from what it is counted in place of a date that is not known, in words; empty where it is not.
     notices: what is told to whom.
     """
 
@@ -100,6 +102,8 @@ class DeadlineKind:
     withdrawal: tuple[str, ...] = ()
     withdrawn_event: str = ""
     start_expected_at: ColumnElement[Any] | None = None
+    awaits: ColumnElement[bool] | None = None
+    fallback: str = ""
     notices: tuple[Notice, ...] = ()
 
     @property
@@ -121,6 +125,20 @@ class DeadlineKind:
         parts = (part for one in conditions if one is not None for part in visitors.iterate(one))
         columns = (part for part in parts if isinstance(part, Column) and isinstance(part.table, Table))
         return frozenset((column.table.name, column.name) for column in columns)
+
+    def falling_back(self, column: ColumnElement[Any], seconds: int, words: str) -> DeadlineKind:
+        """The same kind, counted from another column and some time after it while its own date is not known.
+
+        As soon as the date is written the clock starts anew from there.
+        """
+        assert self.awaits is not None
+        return replace(
+            self,
+            runs_while=or_(self.runs_while, and_(self.awaits, column.is_not(None))),
+            starts_at=func.coalesce(self.starts_at, later(utc(column), seconds), type_=Instant()),
+            anchors=(*self.anchors, column),
+            fallback=words,
+        )
 
     def binds(self, kept: FromClause = deadlines) -> ColumnElement[bool]:
         """The row of the subject that a deadline binds."""

@@ -62,6 +62,7 @@ RETURN_WINDOW = DeadlineKind(
             func.coalesce(utc(orders.c.estimated_delivery_at), utc(orders.c.ordered_at)),
         )
     ),
+    awaits=and_(orders.c.return_status == "open", orders.c.delivered_at.is_(None), ~_disputed),
     met_when=or_(orders.c.return_status == "requested", _disputed),
     notices=(_REMINDER, _EXPIRED),
 )

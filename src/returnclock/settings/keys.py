@@ -98,6 +98,7 @@ POLICY_KEYS: dict[str, Reader] = {
     **dict.fromkeys(("period", "ends", "roll", "grace", "calendar", "remind"), values.text),
     "effective_from": values.date_or_instant,
     "late_limit": values.duration,
+    "fallback": values.fallback,
 }
 WHEN_KEYS = ("country", "subdivision", "category", "seller")
 

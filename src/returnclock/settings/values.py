@@ -122,6 +122,13 @@ def duration(raw: object) -> str:
     return written
 
 
+def fallback(raw: object) -> dict[str, str]:
+    """From which column a clock is counted while its own date is not known, and how long after it."""
+    if not isinstance(raw, dict) or raw.keys() != {"from", "after"}:
+        raise ValueError("write such as { from = 'estimated_delivery_at', after = '10 days' }, with just these two")
+    return {"from": text(raw["from"]), "after": duration(raw["after"])}
+
+
 def duration_or_none(raw: object) -> str:
     """A duration, or "none" for a guard that is off."""
     return "none" if raw == "none" else duration(raw)

@@ -9,7 +9,7 @@ Imports nothing of ours.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     literal,
+    literal_column,
     or_,
     tuple_,
 )
@@ -145,6 +146,42 @@ def _latest(element: latest, compiler: Any, **kw: Any) -> str:
     one, other = (compiler.process(clause, **kw) for clause in element.clauses)
     greatest = "max" if compiler.dialect.name == "sqlite" else "greatest"
     return f"{greatest}(coalesce({one}, {other}), coalesce({other}, {one}))"
+
+
+def sqlite_later(value: object, seconds: int) -> str | None:
+    """The SQL function ``returnclock_later`` of our SQLite connections: an instant moved on; what is none stays as it is."""
+    moment = read_instant(value)
+    if moment is None or isinstance(moment, Unreadable):
+        return sqlite_utc(value)
+    return written(moment + timedelta(seconds=seconds))
+
+
+class later(FunctionElement[datetime]):
+    """An instant moved on by a whole number of seconds of elapsed time."""
+
+    type = Instant()
+    inherit_cache = True
+
+    def __init__(self, moment: ColumnElement[Any], seconds: int) -> None:
+        super().__init__(moment, literal_column(str(int(seconds)), Integer()))
+
+
+@compiles(later)
+def _later(element: later, compiler: Any, **kw: Any) -> str:
+    moment, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({moment} + make_interval(secs => {seconds}))"
+
+
+@compiles(later, "mysql", "mariadb")
+def _later_mariadb(element: later, compiler: Any, **kw: Any) -> str:
+    moment, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({moment} + INTERVAL {seconds} SECOND)"
+
+
+@compiles(later, "sqlite")
+def _later_sqlite(element: later, compiler: Any, **kw: Any) -> str:
+    moment, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"returnclock_later({moment}, {seconds})"
 
 
 class present(FunctionElement[datetime]):

@@ -69,11 +69,11 @@ def _many(group: Sequence[Happening]) -> str:
 
 
 def _one(each: Happening, here: Path) -> str:
-    about = f"{each.subject} {each.subject_id}"
+    about = f"{each.subject} {each.subject_id}".strip()
     if each.event.startswith("notice:"):
         return _notice(each, about, here)
     reason = str(each.detail.get("reason", ""))
-    if reason.startswith(about):
+    if reason.startswith(about):  # or what happened is about no single row: a hold of a country, a pause
         return reason
     if reason:
         return f"{about}: {reason}"
