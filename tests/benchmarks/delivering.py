@@ -1,4 +1,8 @@
-"""Delivery beside a bare loop of smtplib: the same messages to the same mail server, which throws them away."""
+"""Delivery beside a bare loop of smtplib: the same messages to the same mail server, which throws them away.
+
+One server takes a message as fast as it can; that shows what delivery costs. Another takes some milliseconds over each, as
+a relay does that looks at a message and writes it to its disk; that shows what of the cost is felt.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,29 @@ from returnclock.mail import Meanwhile, SmtpMailer
 from returnclock.runs import perform
 from tests.benchmarks.contest import Contender
 from tests.benchmarks.sweeping import WARM_UP_ROWS
+from tests.benchmarks.unhurried import WAIT_S
 from tests.benchmarks.workload import Workload, WrongOutcome
 from tests.servers.process import HOST, ServerProcess
 
+ROOT = Path(__file__).resolve().parents[2]
 SENDER = "returns@market.example"
 TIMEOUT_S = 30.0
 
 
 class DiscardingMailServer(ServerProcess):
-    """aiosmtpd in a process of its own."""
+    """aiosmtpd in a process of its own; ``unhurried``: it takes its time over each message."""
 
     name = "smtp"
 
+    def __init__(self, *, unhurried: bool = False) -> None:
+        super().__init__()
+        self.unhurried = unhurried
+
     def command(self) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "aiosmtpd", "-n", "-c", "aiosmtpd.handlers.Sink", "-l", f"{HOST}:{self.port}"]
+        handler = "tests.benchmarks.unhurried.UnhurriedSink" if self.unhurried else "aiosmtpd.handlers.Sink"
+        # The server's folder is another one, and ours is not installed.
+        run = f"import sys; sys.path.append({str(ROOT)!r}); from aiosmtpd.main import main; main()"
+        return [sys.executable, "-c", run, "-n", "-c", handler, "-l", f"{HOST}:{self.port}"]
 
     def answers(self) -> bool:
         with smtplib.SMTP(HOST, self.port, timeout=5) as client:
@@ -76,7 +89,8 @@ def delivering(workload: Workload, letters: int, server: DiscardingMailServer) -
     ours(min(letters, WARM_UP_ROWS), mailer)
     ours(letters, copies)
     size = sum(len(raw) for _, raw in copies.messages) // letters
-    common = {"processes": 1, "connections": 1, "bytes_a_message": size, "server": "aiosmtpd, in a process of its own"}
+    waits = f", {WAIT_S * 1000:g} ms a message" if server.unhurried else ""
+    common = {"processes": 1, "connections": 1, "bytes_a_message": size, "server": f"aiosmtpd, in a process of its own{waits}"}
     return [
         Contender("returnclock", letters, lambda: ours(letters, mailer), common),
         Contender("bare smtplib", letters, bare, common),

@@ -542,6 +542,31 @@ def test_a_long_address_in_a_further_header_is_not_encoded() -> None:
     assert f"List-Unsubscribe: {url}\r\n".encode() in raw
 
 
+@pytest.mark.parametrize("name", ["Zoe", "Zoë"])
+def test_a_repeat_is_the_same_in_every_octet(name: str) -> None:
+    assert sent(LETTER, to_name=name).as_bytes() == sent(LETTER, to_name=name).as_bytes()
+
+
+def test_a_letter_cannot_hold_its_own_boundary() -> None:
+    boundary = sent(LETTER).get_boundary()
+    forged = Letter(LETTER.subject, f"{LETTER.text}\n--{boundary}--\n", LETTER.html)
+    body = sent(forged).get_body(("html",))
+    assert body is not None and "a text." in body.get_content()
+
+
+def test_a_header_that_no_line_can_hold_is_refused() -> None:
+    with pytest.raises(NoticeRefused, match="X-Kind"):
+        sent(LETTER, headers={"X-Kind": "a" * 984})
+    assert sent(LETTER, headers={"X-Kind": "a" * 982})["X-Kind"] == "a" * 982
+
+
+@pytest.mark.parametrize("text", ["no line's end", "ends with a space \n", "tab\tand\x00nul é\n", "é" * 200, "\n\n"])
+def test_an_encoded_text_comes_back_whole(text: str) -> None:
+    body = sent(Letter("s", text, "<p>x</p>\n")).get_body(("plain",))
+    assert body is not None
+    assert body.get_content().replace("\r\n", "\n").removesuffix("\n") == text.removesuffix("\n")
+
+
 # Addresses
 
 
