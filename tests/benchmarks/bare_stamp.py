@@ -26,17 +26,17 @@ _RUNS = "s.status = 'awaiting_seller' AND coalesce(s.awaiting_seller_since, s.op
 
 _POSTGRESQL = f"""
 WITH taken AS MATERIALIZED (
-    DELETE FROM clock_changes WHERE id IN (SELECT id FROM clock_changes ORDER BY id LIMIT {BATCH} FOR UPDATE SKIP LOCKED)
+    DELETE FROM clock_changes
+    WHERE id = ANY (ARRAY(SELECT id FROM clock_changes ORDER BY id LIMIT {BATCH} FOR UPDATE SKIP LOCKED))
     RETURNING table_name, subject_id
-), ready AS MATERIALIZED (
-    SELECT r.* FROM ready_stamps r JOIN disputes s ON s.id = r.dispute_id
-    WHERE r.dispute_id IN (SELECT subject_id::bigint FROM taken WHERE table_name = 'disputes') AND {_RUNS}
 ), stamped AS (
-    INSERT INTO clock_deadlines ({_WRITTEN}) SELECT {_READY} FROM ready r
+    INSERT INTO clock_deadlines ({_WRITTEN})
+    SELECT {_READY} FROM ready_stamps r JOIN disputes s ON s.id = r.dispute_id
+    WHERE r.dispute_id IN (SELECT subject_id::bigint FROM taken WHERE table_name = 'disputes') AND {_RUNS}
     ON CONFLICT (subject_id, kind, starts_at) DO NOTHING RETURNING id, subject_id
 ), told AS (
     INSERT INTO clock_events (deadline_id, {_TOLD})
-    SELECT stamped.id, {_TELLING} FROM stamped JOIN ready r ON r.subject_id = stamped.subject_id
+    SELECT stamped.id, {_TELLING} FROM stamped JOIN ready_stamps r ON r.dispute_id = stamped.subject_id::bigint
 )
 SELECT count(*) FROM taken
 """
