@@ -48,11 +48,13 @@ class Fault:
 
 def faults_of_rows(connection: Connection, book: Rulebook, table_name: str, ids: Sequence[Any]) -> list[Fault]:
     """Look at rows of the market's tables for what is wrong with them whatever the deadline."""
-    if not ids or table_name not in _CHECKS:
+    if not ids or table_name not in _CHECKS or not book.market[table_name].exists:
         return []
     columns, check = _CHECKS[table_name]
-    key, *others = columns
-    found = connection.execute(select(as_text(key).label("id"), *others).where(among(key, ids))).mappings()
+    place = book.market[table_name]
+    asked = [column.label(column.name) for column in columns]
+    chosen = book.market.translate(select(as_text(place.key).label("id"), *asked)).select_from(place.source)
+    found = connection.execute(chosen.where(among(place.key, ids), *place.only)).mappings()
     rows = [SimpleNamespace(**{name: legible(value) for name, value in row.items()}) for row in found]
     return [Fault(table_name, row.id, code, problem) for row in rows for code, problem in check(book, row)]
 
@@ -63,12 +65,11 @@ def anchor_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:
     def fault(code: str, problem: str) -> Fault:
         return Fault(kind.subject.name, row.subject_id, code, problem, kind.name)
 
-    columns = " or ".join(f"{kind.subject.name}.{column.name}" for column in kind.anchors)
+    columns = " or ".join(kind.anchor_places)
     of = f"{kind.subject.name} {row.subject_id}"
-    for number, column in enumerate(kind.anchors):
+    for number, name in enumerate(kind.anchor_places):
         written = getattr(row, f"anchor_{number}")
         if isinstance(written, Unreadable):
-            name = f"{kind.subject.name}.{column.name}"
             return fault(
                 "unreadable_date",
                 f'{of}: {name} is "{written}", which is not a date. Write ISO 8601 in UTC, such as 2026-11-27 17:40:00. '
@@ -96,7 +97,7 @@ def start_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:
     expected = row.start_expected_at
     if expected is None or isinstance(expected, Unreadable) or not EARLIEST <= expected < now - PATIENCE:
         return None
-    columns = " or ".join(f"{kind.subject.name}.{column.name}" for column in kind.anchors)
+    columns = " or ".join(kind.anchor_places)
     said = (
         f"{kind.subject.name} {row.subject_id} was expected by {expected:%Y-%m-%d} and has no {columns}. If it has "
         f"happened, write the date: until then {kind.title} is not counted."
@@ -214,19 +215,23 @@ def _is_amount(written: str) -> bool:
         return False
 
 
+def _but_id(party: Table) -> list[ColumnElement[Any]]:
+    return [column for column in party.columns if not column.primary_key]
+
+
 _found = (
     select(sellers.c.id).where(sellers.c.id == orders.c.seller_id).scalar_subquery().label("seller"),
     select(buyers.c.id).where(buyers.c.id == orders.c.buyer_id).scalar_subquery().label("buyer"),
 )
 _CHECKS: dict[str, tuple[Sequence[Any], Callable[[Rulebook, Any], Iterator[tuple[str, str]]]]] = {
-    "sellers": ((*sellers.c, _missed(sellers).label("missed")), _party("seller")),
-    "buyers": ((*buyers.c, _missed(buyers).label("missed")), _party("buyer")),
+    "sellers": ((*_but_id(sellers), _missed(sellers).label("missed")), _party("seller")),
+    "buyers": ((*_but_id(buyers), _missed(buyers).label("missed")), _party("buyer")),
     "orders": (
-        (orders.c.id, orders.c.number, orders.c.country, orders.c.subdivision, orders.c.seller_id, orders.c.buyer_id, *_found),
+        (orders.c.number, orders.c.country, orders.c.subdivision, orders.c.seller_id, orders.c.buyer_id, *_found),
         _order,
     ),
     "refunds": (
-        (refunds.c.id, refunds.c.currency, cast(refunds.c.amount, String(60)).label("amount")),
+        (refunds.c.currency, cast(refunds.c.amount, String(60)).label("amount")),
         _refund,
     ),
 }

@@ -58,7 +58,7 @@ def would_reconcile(engine: Engine, book: Rulebook) -> Tally:
 
 def _unstamped(kind: DeadlineKind, book: Rulebook, after: Any) -> Select[Any]:
     accounted: list[ColumnElement[bool]] = [deadlines.c.state.in_(LIVE_STATES)]
-    if not kind.firing_stops:
+    if not kind.stops_when_fired:
         accounted.append(deadlines.c.state == "fired")
     known = exists().where(
         deadlines.c.kind == kind.name,

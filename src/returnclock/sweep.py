@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, literal, select, update
 
 from returnclock import ledger, outbox
 from returnclock.batches import until_short
@@ -164,10 +164,16 @@ def _change(connection: Connection, kind: DeadlineKind, now: datetime, ready: Se
         .scalar_subquery()
     )
     written = {Value.NOW: literal(now, deadlines.c.due_at.type), Value.DUE_AT: due_at}
-    values = {name: written.get(value, value) if isinstance(value, Value) else value for name, value in kind.effect.items()}
+    values: dict[str, Any] = {}
+    for name, value in kind.effect.items():
+        values[name] = kind.forms.get(name, _as_it_is)(written[value]) if isinstance(value, Value) else value
     keys = keys_of([row.subject_id for row in ready], kind.subject_key)
     changed = connection.execute(update(kind.subject).where(among(kind.subject_key, keys), kind.runs_while).values(values))
     _agree(kind, len(ready), changed.rowcount, kind.subject.name)
+
+
+def _as_it_is(moment: ColumnElement[Any]) -> ColumnElement[Any]:
+    return moment
 
 
 def _agree(kind: DeadlineKind, expected: int, found: int, table: str) -> None:
