@@ -87,8 +87,10 @@ class Market:
 
     def _restrict(self, select: Select[Any]) -> None:
         """Of a table that holds other things too, a subselect too sees only the rows that are meant."""
+        parts = (*select._raw_columns, *select._where_criteria)
+        sources = {*select._from_obj, *(source for part in parts for source in part._from_objects)} - {*select._correlate}
         for place in self:
-            if place.only and place.source in select.get_final_froms() and place.source not in select._correlate:
+            if place.source in sources:
                 select._where_criteria += place.only
 
 

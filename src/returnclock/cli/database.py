@@ -22,7 +22,7 @@ def upgrade(as_json: bool) -> None:
     from returnclock.wiring import wire
 
     wiring = wire()
-    before, after = schema.upgrade(wiring.engine)
+    before, after = schema.upgrade(wiring.engine, mapped=wiring.rulebook.market.mapped)
     where = redacted(wiring.settings.database_url)
     if as_json:
         print_json({"database": where, "before": before, "after": after})

@@ -195,7 +195,9 @@ class _Base:
         if one.sql is not None:
             return shop_sql(one.sql, self.source.c[self.mapping.key])
         if one.column is None:
-            return null() if one.value is None else literal(one.value, logical.type)
+            # Of a row that is not there, which an outer join tells of, nothing is known.
+            here = self.source.c[self.mapping.key].is_not(None)
+            return null() if one.value is None else case((here, literal(one.value, logical.type)))
         if one.table is not None:
             types: dict[str, TypeEngine[Any]] = dict.fromkeys((one.column, *one.on, *one.where), NullType())
             types[one.column] = NullType() if one.values else logical.type
