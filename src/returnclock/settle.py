@@ -51,7 +51,7 @@ def withdraw(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKi
     """
     if kind.withdrawn_when is None or not fired:
         return 0
-    chosen = select(deadlines.c.id, deadlines.c.subject_id).join(kind.subject, kind.binds())
+    chosen = select(deadlines.c.id, deadlines.c.subject_id).select_from(deadlines).join(kind.subject, kind.binds())
     chosen = chosen.where(among(deadlines.c.id, fired), deadlines.c.state == "fired", kind.withdrawn_when)
     deserving = connection.execute(chosen.order_by(deadlines.c.id)).all()
     # A front end may hold the row for long: it is noted again, and nobody waits for it.

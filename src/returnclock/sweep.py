@@ -23,10 +23,14 @@ from returnclock.database import reading, retried, writing
 from returnclock.errors import CountsDisagree
 from returnclock.kinds import DeadlineKind, Value
 from returnclock.ledger import Hand
+from returnclock.neighbours import held_elsewhere
 from returnclock.tables.clock import deadlines, is_running
 from returnclock.tables.types import among, as_text, keys_of
 from returnclock.tally import KindTally, Tally
 
+# A row that is inserted elsewhere without a foreign key may turn up between the second look and the change. The batch is rolled
+# back, as for every count that disagrees, and taken again as things then are.
+_ATTEMPTS = 3
 DigestHour = Callable[[datetime], datetime]
 
 
@@ -99,7 +103,13 @@ def _batch_into(
     digest_at: DigestHour | None,
     size: int,
 ) -> int:
-    done = _batch(engine, clock, kind, hand, digest_at, size)
+    for attempts_left in reversed(range(_ATTEMPTS if kind.looks_beyond else 1)):
+        try:
+            done = _batch(engine, clock, kind, hand, digest_at, size)
+            break
+        except CountsDisagree:
+            if not attempts_left:
+                raise
     tally.of(kind.name).add(done)
     return done.examined
 
@@ -148,7 +158,9 @@ def _still_due(connection: Connection, kind: DeadlineKind, now: datetime, claime
     """
     if not claimed or not kind.looks_beyond or connection.dialect.name == "sqlite":
         return claimed
-    return connection.execute(_due(kind, now).where(among(deadlines.c.id, [row.id for row in claimed]))).all()
+    held = held_elsewhere(connection, kind, [row.subject_id for row in claimed])
+    free = [row.id for row in claimed if row.subject_id not in held]
+    return connection.execute(_due(kind, now).where(among(deadlines.c.id, free))).all() if free else ()
 
 
 def _change(connection: Connection, kind: DeadlineKind, now: datetime, ready: Sequence[Row[Any]]) -> None:

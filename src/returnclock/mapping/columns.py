@@ -30,6 +30,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects import mysql
+from sqlalchemy.sql.elements import Null
 from sqlalchemy.types import NullType, TypeEngine
 
 from returnclock.market import OWN, Form, Lookup, Market, Place
@@ -175,6 +176,8 @@ class _Base:
     def expression(self, logical: Column[Any], one: ColumnMapping) -> ColumnElement[Any]:
         """What stands for a column of the contract, in the contract's own words and as UTC."""
         read = self._read(logical, one)
+        if isinstance(read, Null):
+            return type_coerce(read, logical.type)
         if isinstance(logical.type, Instant) and one.value is None:
             if one.form == "epoch":
                 read = of_epoch(read)

@@ -58,9 +58,7 @@ def run_up(settings: Settings, *, sample: bool, concurrency: int = 2) -> int:
         wiring = wire(settings)
         mapped = wiring.rulebook.market.mapped
         if sample and mapped:
-            raise Refused(
-                reason="--sample writes into our own tables, and returnclock.toml maps the market onto the shop's."
-            )
+            raise Refused(reason="--sample writes into our own tables, and returnclock.toml maps the market onto the shop's.")
         schema.upgrade(wiring.engine, mapped=mapped)
         if sample:
             from returnclock.sample import seed
