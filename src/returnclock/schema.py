@@ -35,7 +35,7 @@ _NO_LONGER_MAPPED = (
     "[market] back, or use another database."
 )
 # An index on a large table takes as long as it takes; that a lock is waited for only so long still holds.
-_NO_STATEMENT_LIMIT = {
+NO_STATEMENT_LIMIT = {
     "postgresql": "SET LOCAL statement_timeout = 0",
     "mysql": "SET max_statement_time = 0",
     "mariadb": "SET max_statement_time = 0",
@@ -77,8 +77,8 @@ def upgrade(engine: Engine, *, mapped: bool = False) -> tuple[str | None, str]:
         the revisions before and after.
     """
     with writing(engine) as connection, _alone(connection):
-        if connection.dialect.name in _NO_STATEMENT_LIMIT:
-            connection.execute(text(_NO_STATEMENT_LIMIT[connection.dialect.name]))
+        if connection.dialect.name in NO_STATEMENT_LIMIT:
+            connection.execute(text(NO_STATEMENT_LIMIT[connection.dialect.name]))
         before = _found(connection)
         missing = [] if mapped or before is None else _missing_tables(connection)
         if missing:

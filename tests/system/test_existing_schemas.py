@@ -7,9 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import inspect
 
-from returnclock.tables.clock import CLOCK_TABLES
+from returnclock.cli import cli
+from returnclock.mapping.attaching import attached
+from returnclock.tables.clock import CLOCK_TABLES, changes
 from tests.database.market import DAY, HOUR, MONDAY, SECOND
 from tests.system.schemas import SHOPS, Shop
 
@@ -148,6 +151,58 @@ def test_reminders_and_outcomes_are_delivered_to_the_addresses_that_the_shop_kee
     assert sum("buyer" in address for address in told) == 2
     assert sum("seller" in address or "returns@lamps.example" in address for address in told) == 2
     assert "Bea" in shop.mailer.taken[0].parsed.get_body(("plain",)).get_content()
+
+
+def test_attached_triggers_tell_of_every_change_and_go_without_a_trace(shop: Shop) -> None:
+    attach(shop)
+    try:
+        order, other = shop.order(), shop.order()
+        dispute, refund = shop.open_dispute(other, MONDAY), shop.start_refund(order, MONDAY)
+        shop.run("stamp", at=MONDAY + HOUR)
+        assert shop.states("seller_response", dispute) == ["running"]
+        assert shop.states("refund_completion", refund) == ["running"]
+        shop.deliver(order, MONDAY)
+        shop.deliver(other, MONDAY)
+        shop.run("stamp")
+        assert shop.states("return_window", order) == ["running"]
+        assert shop.states("return_window", other) == []
+        shop.say(dispute, "accepted")
+        shop.complete(refund, MONDAY + DAY)
+        shop.open_dispute(order, MONDAY + DAY)
+        shop.run("stamp", at=MONDAY + DAY)
+        assert shop.states("seller_response", dispute) == ["met"]
+        assert shop.states("refund_completion", refund) == ["met"]
+        assert shop.states("return_window", order) == ["met"]
+    finally:
+        attach(shop, "--remove")
+    shop.open_dispute(shop.order(), MONDAY)
+    assert shop.count(changes) == 0
+    with shop.engine.connect() as connection:
+        assert attached(connection) == {}
+
+
+def test_a_rewrite_with_equal_values_notes_nothing(shop: Shop) -> None:
+    order = shop.order()
+    shop.deliver(order, MONDAY)
+    attach(shop)
+    try:
+        shop.rewrite()
+        assert shop.count(changes) == 0
+    finally:
+        attach(shop, "--remove")
+
+
+def attach(shop: Shop, *options: str) -> None:
+    done = CliRunner().invoke(cli, ["attach", "--yes", *options], env=shop.environ(), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+
+
+def test_nothing_is_attached_without_being_asked(shop: Shop) -> None:
+    done = CliRunner().invoke(cli, ["attach"], env=shop.environ())
+    assert done.exit_code == 4
+    assert "CREATE TRIGGER clock_orders_insert" in done.output
+    with shop.engine.connect() as connection:
+        assert attached(connection) == {}
 
 
 def test_explain_tells_the_story_of_a_row_of_the_shop(shop: Shop) -> None:

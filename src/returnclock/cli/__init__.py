@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from returnclock import __version__
-from returnclock.cli import database, inspect, notices, processes, reckon, work
+from returnclock.cli import attach, database, inspect, notices, processes, reckon, work
 from returnclock.errors import ReturnclockError
 
 
@@ -44,7 +44,7 @@ def cli() -> None:
     """
 
 
-for module in (processes, work, inspect, notices, reckon, database):
+for module in (processes, work, inspect, notices, reckon, database, attach):
     for command in module.COMMANDS:
         cli.add_command(command)
 

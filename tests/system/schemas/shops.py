@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from returnclock.tables.clock import CLOCK_TABLES
 from tests.database.market import MONDAY, Market, front_end_engine
@@ -68,6 +68,21 @@ class Shop(Market, ABC):
 
     def tables(self) -> list[str]:
         return re.findall(r"^CREATE TABLE (\w+)", (HERE / f"{self.title.lower()}.sql").read_text(), re.MULTILINE)
+
+    def environ(self) -> dict[str, str]:
+        """What a command needs to find this shop."""
+        file = str(self.folder / "returnclock.toml")
+        return {"DATABASE_URL": self.url, "RETURNCLOCK_DATA": str(self.folder), "RETURNCLOCK_CONFIG": file}
+
+    def rewrite(self) -> None:
+        """Save every row as it is, as an ORM does that writes all columns."""
+        for table in self.tables():
+            columns = [column["name"] for column in inspect(self.engine).get_columns(table)]
+            same = ", ".join(f"{self.quoted(column)} = {self.quoted(column)}" for column in columns if column != "id")
+            self.sql(f"UPDATE {table} SET {same}")
+
+    def quoted(self, column: str) -> str:
+        return self.engine.dialect.identifier_preparer.quote(column)
 
     def number(self) -> int:
         return next(self._numbers)
