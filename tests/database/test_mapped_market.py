@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Connection, event, text
 
 from returnclock import schema
+from returnclock.cli import cli
 from returnclock.database import open_engine
 from tests.database.fourth_schema import ANSWERED, LISBON, Bazaar
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
@@ -194,3 +196,55 @@ def test_a_deadline_is_never_early_by_a_second(bazaar: Bazaar) -> None:
     bazaar.run("reconcile", at=MONDAY + HOUR)
     assert bazaar.run("escalate-disputes", at=FIVE_DAYS - SECOND)["changed"] == 0
     assert bazaar.run("escalate-disputes", at=FIVE_DAYS)["changed"] == 1
+
+
+def check(bazaar: Bazaar) -> tuple[int, str]:
+    file = str(bazaar.folder / "returnclock.toml")
+    environ = {"DATABASE_URL": bazaar.url, "RETURNCLOCK_DATA": str(bazaar.folder), "RETURNCLOCK_CONFIG": file}
+    done = CliRunner().invoke(cli, ["db", "check"], env=environ, catch_exceptions=False)
+    return done.exit_code, done.output
+
+
+def remapped(bazaar: Bazaar, *changes: tuple[str, str]) -> None:
+    toml = (bazaar.folder / "returnclock.toml").read_text()
+    for old, new in changes:
+        assert old in toml
+        toml = toml.replace(old, new)
+    Market.configure(bazaar, toml)
+
+
+def test_check_finds_nothing_in_a_mapping_that_holds_and_asks_for_the_triggers(bazaar: Bazaar) -> None:
+    bazaar.complain("C-1", MONDAY)
+    code, said = check(bazaar)
+    assert (code, "returnclock attach" in said, "1 fault(s), 0 of them grave" in said) == (1, True, True), said
+    remapped(bazaar, ("[market]\n", '[market]\nchanges = "reconcile"\n'))
+    assert check(bazaar)[0] == 0
+
+
+def test_check_says_what_is_missing_mistyped_unindexed_unknown_and_not_writable(bazaar: Bazaar) -> None:
+    bazaar.sql("INSERT INTO payback (ref, purchase, state) VALUES ('B-9', 'P-9', 'lost')")
+    remapped(
+        bazaar,
+        ('"raised"', '"raisd"'),
+        ('table    = "purchase"', 'table    = "purchases"'),
+        (
+            'email = "address" }',
+            'email = "address", country = { table = "mailbox", column = "address", on = { address = "id" } } }',
+        ),
+    )
+    code, said = check(bazaar)
+    assert code == 2
+    assert "there is no table purchases (did you mean purchase?)" in said
+    assert "complaint has no column raisd (did you mean raised?)" in said
+    assert "mailbox has no index that begins with address" in said
+    assert "payback.state also holds 'lost'" in said
+
+
+def test_check_finds_a_column_that_may_not_be_written_and_a_date_that_is_none(postgres_url: str, tmp_path: Path) -> None:
+    for bazaar in opened(postgres_url, tmp_path):
+        bazaar.sql("ALTER TABLE purchase ADD COLUMN over_since timestamp GENERATED ALWAYS AS (NULL::timestamp) STORED")
+        remapped(bazaar, ('"flagged_on"', '"over_since"'), ('started_at = "begun"', 'started_at = "state"'))
+        code, said = check(bazaar)
+        assert code == 2
+        assert "purchase.over_since cannot be written" in said
+        assert "payback.state is VARCHAR(12), no date" in said

@@ -171,7 +171,8 @@ class _Base:
         return partial(in_zone, zone=zone) if zone and not one.values else None
 
     def _zone(self, one: ColumnMapping) -> str | None:
-        return one.time_zone or self.settings.time_zone
+        zone = one.time_zone or self.settings.time_zone
+        return None if zone == "UTC" else zone  # a naive date is read as UTC in any case
 
     def expression(self, logical: Column[Any], one: ColumnMapping) -> ColumnElement[Any]:
         """What stands for a column of the contract, in the contract's own words and as UTC."""
