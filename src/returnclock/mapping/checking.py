@@ -130,9 +130,8 @@ def _near(word: str, known: Any) -> str:
 
 
 def _of_table(look: _Look, name: str, mapping: TableMapping, settings: MarketSettings, place: Place) -> Iterator[Finding]:
-    unreadable = look.refusal(
-        select(*(column.label(word) for word, column in place.columns.items())).where(*place.only).limit(1)
-    )
+    mapped = [column.label(word) for word, column in place.columns.items() if word == "id" or word in mapping.columns]
+    unreadable = look.refusal(select(*mapped).where(*place.only).limit(1))
     if unreadable:
         yield Finding(True, f"[market.{name}]: {mapping.table} cannot be read as mapped: {unreadable}")
     yield from _types(look, name, mapping, settings)
