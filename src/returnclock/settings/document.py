@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from returnclock.settings.keys import FILE_KEYS, PEAK_KEYS, PLAIN_SECTIONS, POLICY_KEYS, SECTIONS, WHEN_KEYS, hint
-from returnclock.settings.market import MarketReader, MarketSettings
+from returnclock.settings.market import MarketSettings
+from returnclock.settings.market_reader import MarketReader
 from returnclock.settings.model import OverrideSettings, PeakSettings, PolicySettings
 from returnclock.settings.reading import Found, checked, checked_list, read
 from returnclock.settings.values import text, type_name
