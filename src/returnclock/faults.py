@@ -48,7 +48,7 @@ class Fault:
 
 def faults_of_rows(connection: Connection, book: Rulebook, table_name: str, ids: Sequence[Any]) -> list[Fault]:
     """Look at rows of the market's tables for what is wrong with them whatever the deadline."""
-    if not ids or table_name not in _CHECKS or not book.market[table_name].exists:
+    if not ids or table_name not in _CHECKS or book.market[table_name].joined is not None:
         return []
     columns, check = _CHECKS[table_name]
     place = book.market[table_name]
@@ -159,7 +159,7 @@ def _order(book: Rulebook, row: Any) -> Iterator[tuple[str, str]]:
     yield from _place(book, of, row, "")
     yield from _name(of, "number", row.number)
     for word, wanted, found in (("seller", row.seller_id, row.seller), ("buyer", row.buyer_id, row.buyer)):
-        if found is None:
+        if found is None and not book.market[f"{word}s"].absent:
             named = f"names {word} {wanted}, who does not exist" if wanted is not None else f"has no {word}_id"
             yield (
                 f"no_{word}",

@@ -42,6 +42,7 @@ class Place:
     written: the column of the source for each column of the contract that we may write.
     words: for such a column the shop's word for each of the contract's; forms: how an instant is written into it.
     touched: columns that every change of ours sets to the moment of the change.
+    joined: how every order has it where it is no table but one row for all, or nothing. absent: whether there is nothing.
     """
 
     name: str
@@ -55,7 +56,8 @@ class Place:
     words: Mapping[str, Mapping[str, ColumnElement[Any]]] = field(default_factory=dict)
     forms: Mapping[str, Form] = field(default_factory=dict)
     touched: tuple[str, ...] = ()
-    exists: bool = True
+    joined: ColumnElement[bool] | None = None
+    absent: bool = False
 
 
 @dataclass(frozen=True)

@@ -248,3 +248,17 @@ def test_check_finds_a_column_that_may_not_be_written_and_a_date_that_is_none(po
         assert code == 2
         assert "purchase.over_since cannot be written" in said
         assert "payback.state is VARCHAR(12), no date" in said
+
+
+def test_a_shop_that_maps_only_its_orders_has_a_return_window_and_no_complaint(bazaar: Bazaar) -> None:
+    """Neither parties nor disputes nor dates beside the delivery: what is not mapped is not asked for."""
+    orders_only = '[market.orders]\ntable = "purchase"\nkey = "ref"\nkey_type = "text"\n[market.orders.columns]\n'
+    Market.configure(bazaar, orders_only + 'delivered_at = { table = "parcel", column = "arrived", on = { ref = "ref" } }\n')
+    bazaar.purchase("A-1", MONDAY)
+    bazaar.purchase("A-2", None)
+    bazaar.run("reconcile", at=MONDAY + HOUR)
+    bazaar.sql("INSERT INTO clock_changes (table_name, subject_id) VALUES ('orders', 'A-2')")
+    bazaar.run("stamp")
+    assert (bazaar.states("return_window", "A-1"), bazaar.states("return_window", "A-2")) == (["running"], [])
+    assert bazaar.open_problems() == {}
+    assert bazaar.sweep_all(at=MONDAY + 20 * DAY) == 1

@@ -37,7 +37,7 @@ from returnclock.market import OWN, Form, Lookup, Market, Place
 from returnclock.settings import ColumnMapping, MarketSettings, TableMapping
 from returnclock.tables.instants import as_epoch, in_zone, of_epoch, of_zone
 from returnclock.tables.market import MARKET_TABLES
-from returnclock.tables.types import BigId, Instant, Key, as_text, shop_sql
+from returnclock.tables.types import BigId, Instant, Key, as_text, shop_sql, unknown
 
 # What a shop that has no such column means by that: its orders are open until a dispute says otherwise.
 _MEANT = {"orders.return_status": "open"}
@@ -52,15 +52,17 @@ def market_of(settings: MarketSettings) -> Market:
     places = {}
     for name in MARKET_TABLES:
         mapping = settings.tables.get(name)
-        places[name] = _nothing(name) if mapping is None else _place(name, mapping, settings)
+        places[name] = _nothing(name, settings) if mapping is None else _place(name, mapping, settings)
     return Market(places, mapped=True)
 
 
-def _nothing(name: str) -> Place:
+def _nothing(name: str, settings: MarketSettings) -> Place:
     """A table that the shop has not: no row of it is ever found."""
-    columns = [type_coerce(null(), column.type).label(column.name) for column in MARKET_TABLES[name].columns]
+    of_order = _key_type(settings.tables["orders"]) if "orders" in settings.tables else BigId
+    types = {column.name: column.type for column in MARKET_TABLES[name].columns} | {"order_id": of_order}
+    columns = [unknown(types[column.name]).label(column.name) for column in MARKET_TABLES[name].columns]
     empty = select(*columns).where(false()).subquery(name)
-    return Place(name, empty, empty.c.id, {column.name: column for column in empty.c}, exists=False)
+    return Place(name, empty, empty.c.id, {column.name: column for column in empty.c}, joined=false(), absent=True)
 
 
 def _constant(name: str, mapping: TableMapping) -> Place:
@@ -69,9 +71,9 @@ def _constant(name: str, mapping: TableMapping) -> Place:
     columns = []
     for column in MARKET_TABLES[name].columns:
         value = 1 if column.name == "id" else given.get(column.name)
-        columns.append((null() if value is None else literal(value, column.type)).label(column.name))
+        columns.append((unknown(column.type) if value is None else literal(value, column.type)).label(column.name))
     row = select(*columns).subquery(name)
-    return Place(name, row, row.c.id, {column.name: column for column in row.c}, exists=False)
+    return Place(name, row, row.c.id, {column.name: column for column in row.c}, joined=true())
 
 
 def _place(name: str, mapping: TableMapping, settings: MarketSettings) -> Place:
@@ -85,7 +87,7 @@ def _place(name: str, mapping: TableMapping, settings: MarketSettings) -> Place:
     for column in logical.columns:
         if column.name == "id":
             continue
-        one = mapping.columns.get(column.name) or _unmapped(name, column.name, settings)
+        one = _mapped(name, column.name, mapping, settings)
         columns[column.name] = base.expression(column, one)
         shown[column.name] = _shown(mapping, one) or f"{name}.{column.name}"
         lookups[column.name] = tuple(base.lookups.pop(column.name, ()))
@@ -105,16 +107,13 @@ def _place(name: str, mapping: TableMapping, settings: MarketSettings) -> Place:
     )
 
 
-def _unmapped(table: str, column: str, settings: MarketSettings) -> ColumnMapping:
-    if (table, column) == ("orders", "seller_id") and _is_constant(settings.tables.get("sellers")):
-        return ColumnMapping(value=1)
-    if (table, column) == ("orders", "buyer_id") and _is_constant(settings.tables.get("buyers")):
-        return ColumnMapping(value=1)
-    return ColumnMapping(value=_MEANT.get(f"{table}.{column}"))
-
-
-def _is_constant(mapping: TableMapping | None) -> bool:
-    return mapping is not None and mapping.table is None
+def _mapped(table: str, column: str, mapping: TableMapping, settings: MarketSettings) -> ColumnMapping:
+    for party in ("seller", "buyer"):
+        if (table, column) == ("orders", f"{party}_id"):
+            of = settings.tables.get(f"{party}s")
+            if of is None or of.table is None:  # nobody, or the same one for all
+                return ColumnMapping(value=None if of is None else 1)
+    return mapping.columns.get(column) or ColumnMapping(value=_MEANT.get(f"{table}.{column}"))
 
 
 def _shown(mapping: TableMapping, one: ColumnMapping) -> str:
@@ -178,7 +177,7 @@ class _Base:
         """What stands for a column of the contract, in the contract's own words and as UTC."""
         read = self._read(logical, one)
         if isinstance(read, Null):
-            return type_coerce(read, logical.type)
+            return unknown(logical.type)
         if isinstance(logical.type, Instant) and one.value is None:
             if one.form == "epoch":
                 read = of_epoch(read)

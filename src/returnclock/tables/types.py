@@ -30,13 +30,15 @@ from sqlalchemy import (
     cast,
     literal,
     literal_column,
+    null,
+    type_coerce,
 )
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import UserDefinedType
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER numbers its rows in SQLite
 # 191 is the longest that MariaDB indexes in utf8mb4 under every row format; its usual collations take a1 and A1 for one key.
@@ -222,6 +224,27 @@ def _in_collation_of(element: in_collation_of, compiler: Any, **kw: Any) -> str:
 def _in_collation_of_mariadb(element: in_collation_of, compiler: Any, **kw: Any) -> str:
     text_id, collation = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"({text_id} COLLATE {collation})"
+
+
+class unknown(FunctionElement[Any]):
+    """NULL of a type: PostgreSQL takes a bare one for text, and then compares it with nothing else."""
+
+    inherit_cache = True
+
+    def __init__(self, type_: TypeEngine[Any]) -> None:
+        self.type = type_
+        super().__init__(type_coerce(null(), type_))
+
+
+@compiles(unknown)
+def _unknown(element: unknown, compiler: Any, **kw: Any) -> str:
+    return "NULL"
+
+
+@compiles(unknown, "postgresql")
+def _unknown_postgresql(element: unknown, compiler: Any, **kw: Any) -> str:
+    of = next(iter(element.clauses)).type
+    return f"CAST(NULL AS {compiler.dialect.type_compiler_instance.process(of)})"
 
 
 class shop_sql(FunctionElement[Any]):
