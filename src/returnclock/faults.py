@@ -48,7 +48,7 @@ class Fault:
 
 def faults_of_rows(connection: Connection, book: Rulebook, table_name: str, ids: Sequence[Any]) -> list[Fault]:
     """Look at rows of the market's tables for what is wrong with them whatever the deadline."""
-    if not ids or table_name not in _CHECKS or book.market[table_name].joined is not None:
+    if not ids or table_name not in _CHECKS or book.market[table_name].fixed:
         return []
     columns, check = _CHECKS[table_name]
     place = book.market[table_name]

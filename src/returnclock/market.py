@@ -42,7 +42,7 @@ class Place:
     written: the column of the source for each column of the contract that we may write.
     words: for such a column the shop's word for each of the contract's; forms: how an instant is written into it.
     touched: columns that every change of ours sets to the moment of the change.
-    joined: how every order has it where it is no table but one row for all, or nothing. absent: whether there is nothing.
+    fixed: whether it is no table but one row that stands in the settings, or ``absent``: no row at all.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Place:
     words: Mapping[str, Mapping[str, ColumnElement[Any]]] = field(default_factory=dict)
     forms: Mapping[str, Form] = field(default_factory=dict)
     touched: tuple[str, ...] = ()
-    joined: ColumnElement[bool] | None = None
+    fixed: bool = False
     absent: bool = False
 
 
@@ -72,6 +72,11 @@ class Market:
 
     def __iter__(self) -> Iterator[Place]:
         return iter(self.places.values())
+
+    def named(self, table: str) -> str:
+        """The contract's name of a table, where the shop's own name stands for just one; else the name as it is."""
+        meant = [place.name for place in self if place.shown.get("id", "").rpartition(".")[0] == table]
+        return meant[0] if len(meant) == 1 else table
 
     def translate(self, expression: Any) -> Any:
         """An expression over the logical tables as one over the tables that there are."""

@@ -12,6 +12,7 @@ from sqlalchemy import inspect
 
 from returnclock.cli import cli
 from returnclock.mapping.attaching import attached
+from returnclock.mapping.checking import check_mapping
 from returnclock.tables.clock import CLOCK_TABLES, changes
 from tests.database.market import DAY, HOUR, MONDAY, SECOND
 from tests.system.schemas import SHOPS, Shop
@@ -215,3 +216,11 @@ def test_explain_tells_the_story_of_a_row_of_the_shop(shop: Shop) -> None:
         told = explain(connection, shop.wiring.rulebook, "disputes", str(dispute), MONDAY + timedelta(hours=2))
     (story,) = told.stories
     assert story.steps and "dispute:escalated at 2026-03-07 10:00:00 UTC" in story.next
+    assert shop.wiring.rulebook.market.named("spree_return_authorizations") == (
+        "disputes" if shop.title == "Spree" else "spree_return_authorizations"
+    )
+
+
+def test_a_mapping_of_the_documentation_has_no_grave_fault(shop: Shop) -> None:
+    found = check_mapping(shop.engine, shop.wiring.settings.market, shop.wiring.rulebook.market)
+    assert [finding.said for finding in found if "not attached" not in finding.said] == shop.known_faults

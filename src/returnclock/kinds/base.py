@@ -156,8 +156,7 @@ class DeadlineKind:
             if self.subject is not orders.source:
                 joined = joined.outerjoin(orders.source, and_(orders.key == self.order_id, *orders.only))
             for party, named in ((sellers, "seller_id"), (buyers, "buyer_id")):
-                known = and_(party.key == orders.columns[named], *party.only) if party.joined is None else party.joined
-                joined = joined.outerjoin(party.source, known)
+                joined = joined.outerjoin(party.source, and_(party.key == orders.columns[named], *party.only))
         return select(*columns).select_from(joined).where(*self.only)
 
     def notices_for(self, moment: str) -> tuple[Notice, ...]:

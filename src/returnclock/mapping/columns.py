@@ -62,7 +62,7 @@ def _nothing(name: str, settings: MarketSettings) -> Place:
     types = {column.name: column.type for column in MARKET_TABLES[name].columns} | {"order_id": of_order}
     columns = [unknown(types[column.name]).label(column.name) for column in MARKET_TABLES[name].columns]
     empty = select(*columns).where(false()).subquery(name)
-    return Place(name, empty, empty.c.id, {column.name: column for column in empty.c}, joined=false(), absent=True)
+    return Place(name, empty, empty.c.id, {column.name: column for column in empty.c}, fixed=True, absent=True)
 
 
 def _constant(name: str, mapping: TableMapping) -> Place:
@@ -73,7 +73,7 @@ def _constant(name: str, mapping: TableMapping) -> Place:
         value = 1 if column.name == "id" else given.get(column.name)
         columns.append((unknown(column.type) if value is None else literal(value, column.type)).label(column.name))
     row = select(*columns).subquery(name)
-    return Place(name, row, row.c.id, {column.name: column for column in row.c}, joined=true())
+    return Place(name, row, row.c.id, {column.name: column for column in row.c}, fixed=True)
 
 
 def _place(name: str, mapping: TableMapping, settings: MarketSettings) -> Place:
@@ -111,8 +111,8 @@ def _mapped(table: str, column: str, mapping: TableMapping, settings: MarketSett
     for party in ("seller", "buyer"):
         if (table, column) == ("orders", f"{party}_id"):
             of = settings.tables.get(f"{party}s")
-            if of is None or of.table is None:  # nobody, or the same one for all
-                return ColumnMapping(value=None if of is None else 1)
+            if of is None or of.table is None:  # the same one for all, who may be nobody
+                return ColumnMapping(value=1)
     return mapping.columns.get(column) or ColumnMapping(value=_MEANT.get(f"{table}.{column}"))
 
 
