@@ -262,3 +262,35 @@ def test_a_shop_that_maps_only_its_orders_has_a_return_window_and_no_complaint(b
     assert (bazaar.states("return_window", "A-1"), bazaar.states("return_window", "A-2")) == (["running"], [])
     assert bazaar.open_problems() == {}
     assert bazaar.sweep_all(at=MONDAY + 20 * DAY) == 1
+
+
+def test_a_kind_of_the_shop_s_own_runs_on_the_shop_s_own_tables(bazaar: Bazaar) -> None:
+    remapped(
+        bazaar,
+        ("[market]\n", 'kinds = ["tests.database.refused_dispute:REFUSED_DISPUTE"]\n[market]\n'),
+        ('opened_at = "raised"\n', 'opened_at = "raised"\nseller_replied_at = "raised"\n'),
+        ("accepted = 20", "refused = 20"),
+    )
+    case = bazaar.complain("C-1", MONDAY)
+    answer(bazaar, case)
+    bazaar.run("reconcile", at=MONDAY + HOUR)
+    assert bazaar.run("close-refused-disputes", at=MONDAY + 7 * DAY - SECOND)["changed"] == 0
+    assert bazaar.run("close-refused-disputes", at=MONDAY + 7 * DAY)["changed"] == 1
+    bazaar.run("reconcile")
+    assert bazaar.run("close-refused-disputes", at=MONDAY + 9 * DAY)["changed"] == 0
+
+
+def test_check_finds_rows_that_may_be_read_and_not_locked(postgres_url: str, tmp_path: Path) -> None:
+    for bazaar in opened(postgres_url, tmp_path):
+        role = f"reader_{bazaar.url.rpartition('_')[2]}"
+        bazaar.sql(f"CREATE ROLE {role} LOGIN")
+        bazaar.sql(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+        bazaar.sql(f"REVOKE UPDATE ON complaint_state, purchase FROM {role}")
+        bazaar.url = bazaar.url.replace("postgres@", f"{role}@")
+        code, said = check(bazaar)
+        assert code == 2
+        assert "[market.disputes.columns] status: rows of complaint_state cannot be locked: permission denied" in said
+        assert "purchase.flag cannot be written: permission denied" in said
+        bazaar.url = bazaar.url.replace(f"{role}@", "postgres@")
+        bazaar.sql(f"DROP OWNED BY {role}")
+        bazaar.sql(f"DROP ROLE {role}")

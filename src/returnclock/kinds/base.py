@@ -18,7 +18,7 @@ from sqlalchemy.sql import visitors
 from returnclock.market import OWN, Form, Lookup, Market
 from returnclock.policy import Policy
 from returnclock.tables.clock import deadlines
-from returnclock.tables.types import as_id
+from returnclock.tables.types import as_id, shop_sql
 
 
 class Party(StrEnum):
@@ -132,9 +132,12 @@ class DeadlineKind:
 
     @cached_property
     def looks_beyond(self) -> bool:
-        """Whether its conditions look at other rows than the subject's own, such as the disputes of an order."""
+        """Whether its conditions look at other rows than the subject's own, such as the disputes of an order.
+
+        A shop's own SQL may: nobody reads it here.
+        """
         conditions = (self.runs_while, self.starts_at)
-        return any(isinstance(part, Select) for one in conditions for part in visitors.iterate(one))
+        return any(isinstance(part, Select | shop_sql) for one in conditions for part in visitors.iterate(one))
 
     def binds(self, kept: FromClause = deadlines) -> ColumnElement[bool]:
         """The row of the subject that a deadline binds."""
