@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import ColumnElement
 
 from returnclock.errors import DatabaseUnreachable
+from returnclock.tables.instants import sqlite_local, sqlite_utc_of, sqlite_utc_of_epoch
 from returnclock.tables.types import sqlite_later, sqlite_utc
 
 T = TypeVar("T")
@@ -32,6 +33,13 @@ CONNECT_S = 10
 # A socket is given up later than the server gives up the statement, so that the server's own word comes first.
 READ_S = STATEMENT_S + 30
 
+_SQLITE_FUNCTIONS: tuple[tuple[str, int, Callable[..., Any]], ...] = (
+    ("returnclock_utc", 1, sqlite_utc),
+    ("returnclock_later", 2, sqlite_later),
+    ("returnclock_utc_of", 2, sqlite_utc_of),
+    ("returnclock_local", 2, sqlite_local),
+    ("returnclock_utc_of_epoch", 1, sqlite_utc_of_epoch),
+)
 _IN_EACH_TRANSACTION = {
     "TimeZone": "UTC",
     "statement_timeout": f"{STATEMENT_S}s",
@@ -124,8 +132,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         dbapi_connection.isolation_level = None
         # SQLite keeps text that is no UTF-8; refusing to read it would stop every row that is read beside it.
         dbapi_connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        dbapi_connection.create_function("returnclock_utc", 1, sqlite_utc, deterministic=True)
-        dbapi_connection.create_function("returnclock_later", 2, sqlite_later, deterministic=True)
+        for name, arguments, function in _SQLITE_FUNCTIONS:
+            dbapi_connection.create_function(name, arguments, function, deterministic=True)
         _write_ahead(dbapi_connection)
         for pragma in ("synchronous=NORMAL", "foreign_keys=OFF", "cache_size=-8192"):
             dbapi_connection.execute(f"PRAGMA {pragma}")

@@ -22,7 +22,6 @@ from returnclock.kinds import DeadlineKind, Party
 from returnclock.policy import Policy, Reckoning
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import archive, deadlines
-from returnclock.tables.market import buyers, orders, sellers
 from returnclock.tables.types import Instant, among, as_text, read_instant
 from returnclock.vacations import announced, days_granted
 
@@ -85,7 +84,8 @@ def read_facts(
 
 
 def _with_vacations(connection: Connection, kind: DeadlineKind, rows: Sequence[Row[Any]]) -> Sequence[Any]:
-    if kind.party is not Party.SELLER or kind.order_id is None:
+    # A shop's own sellers may have keys of any type; ``clock_vacations`` names those of the contract's table.
+    if kind.party is not Party.SELLER or kind.order_id is None or kind.market.mapped:
         return rows
     of_all = announced(connection, (row.seller for row in rows if row.seller is not None))
     return [_WithVacations(row, of_all[row.seller]) if row.seller in of_all else row for row in rows] if of_all else rows
@@ -108,15 +108,16 @@ def _order_columns(kind: DeadlineKind) -> list[Any]:
     if kind.order_id is None:
         names = ("order_id", "country", "subdivision", "category", "seller")
         return [literal(None).label(name) for name in names]
+    orders = kind.market["orders"].columns
     parties = [
-        column.label(f"{table.name[:-1]}_{column.name}")
-        for table in (sellers, buyers)
-        for column in (table.c.id, table.c.time_zone, table.c.country, table.c.subdivision)
+        kind.market[f"{party}s"].columns[name].label(f"{party}_{name}")
+        for party in ("seller", "buyer")
+        for name in ("id", "time_zone", "country", "subdivision")
     ]
-    wanted = orders.c.seller_id.label("seller"), orders.c.buyer_id.label("buyer")
+    wanted = orders["seller_id"].label("seller"), orders["buyer_id"].label("buyer")
     written = kind.order_id.label("written_order_id")
-    of_order = (orders.c.id.label("order_id"), written, orders.c.country, orders.c.subdivision, orders.c.category)
-    return [*of_order, *wanted, *parties]
+    places = (orders[name].label(name) for name in ("country", "subdivision", "category"))
+    return [orders["id"].label("order_id"), written, *places, *wanted, *parties]
 
 
 def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime) -> Counted:

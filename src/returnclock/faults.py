@@ -51,11 +51,13 @@ class Fault:
 
 def faults_of_rows(connection: Connection, book: Rulebook, table_name: str, ids: Sequence[Any]) -> list[Fault]:
     """Look at rows of the market's tables for what is wrong with them whatever the deadline."""
-    if not ids or table_name not in _CHECKS:
+    if not ids or table_name not in _CHECKS or book.market[table_name].fixed:
         return []
     columns, check = _CHECKS[table_name]
-    key, *others = columns
-    rows: Sequence[Any] = connection.execute(select(as_text(key).label("id"), *others).where(among(key, ids))).all()
+    place = book.market[table_name]
+    asked = [column.label(column.name) for column in columns]
+    chosen = book.market.translate(select(as_text(place.key).label("id"), *asked)).select_from(place.source)
+    rows: Sequence[Any] = connection.execute(chosen.where(among(place.key, ids), *place.only)).all()
     if connection.dialect.name == "sqlite":  # the only one that keeps bytes in a column of text
         rows = [SimpleNamespace(**{name: legible(value) for name, value in row._mapping.items()}) for row in rows]
     return [Fault(table_name, row.id, code, problem) for row in rows for code, problem in check(book, row)]
@@ -70,11 +72,10 @@ def anchor_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:
     def fault(code: str, problem: str) -> Fault:
         return Fault(kind.subject.name, row.subject_id, code, problem, kind.name)
 
-    columns = " or ".join(f"{kind.subject.name}.{column.name}" for column in kind.anchors)
+    columns = " or ".join(kind.anchor_places)
     of = f"{kind.subject.name} {row.subject_id}"
-    for column, written in zip(kind.anchors, anchors, strict=True):
+    for name, written in zip(kind.anchor_places, anchors, strict=True):
         if isinstance(written, Unreadable):
-            name = f"{kind.subject.name}.{column.name}"
             return fault(
                 "unreadable_date",
                 f'{of}: {name} is "{written}", which is not a date. Write ISO 8601 in UTC, such as 2026-11-27 17:40:00. '
@@ -108,7 +109,7 @@ def start_fault(kind: DeadlineKind, row: Any, expected_before: datetime) -> Faul
     expected = row.start_expected_at
     if expected is None or isinstance(expected, Unreadable) or not EARLIEST <= expected < expected_before:
         return None
-    columns = " or ".join(f"{kind.subject.name}.{column.name}" for column in kind.anchors)
+    columns = " or ".join(kind.anchor_places)
     said = (
         f"{kind.subject.name} {row.subject_id} was expected by {expected:%Y-%m-%d} and has no {columns}. If it has "
         f"happened, write the date: until then {kind.title} is not counted."
@@ -170,7 +171,7 @@ def _order(book: Rulebook, row: Any) -> Iterator[tuple[str, str]]:
     yield from _place(book, of, row, "")
     yield from _name(of, "number", row.number)
     for word, wanted, found in (("seller", row.seller_id, row.seller), ("buyer", row.buyer_id, row.buyer)):
-        if found is None:
+        if found is None and not book.market[f"{word}s"].absent:
             named = f"names {word} {wanted}, who does not exist" if wanted is not None else f"has no {word}_id"
             yield (
                 f"no_{word}",
@@ -226,19 +227,23 @@ def _is_amount(written: str) -> bool:
         return False
 
 
+def _but_id(party: Table) -> list[ColumnElement[Any]]:
+    return [column for column in party.columns if not column.primary_key]
+
+
 _found = (
     select(sellers.c.id).where(sellers.c.id == orders.c.seller_id).scalar_subquery().label("seller"),
     select(buyers.c.id).where(buyers.c.id == orders.c.buyer_id).scalar_subquery().label("buyer"),
 )
 _CHECKS: dict[str, tuple[Sequence[Any], Callable[[Rulebook, Any], Iterator[tuple[str, str]]]]] = {
-    "sellers": ((*sellers.c, _missed(sellers).label("missed")), _party("seller")),
-    "buyers": ((*buyers.c, _missed(buyers).label("missed")), _party("buyer")),
+    "sellers": ((*_but_id(sellers), _missed(sellers).label("missed")), _party("seller")),
+    "buyers": ((*_but_id(buyers), _missed(buyers).label("missed")), _party("buyer")),
     "orders": (
-        (orders.c.id, orders.c.number, orders.c.country, orders.c.subdivision, orders.c.seller_id, orders.c.buyer_id, *_found),
+        (orders.c.number, orders.c.country, orders.c.subdivision, orders.c.seller_id, orders.c.buyer_id, *_found),
         _order,
     ),
     "refunds": (
-        (refunds.c.id, refunds.c.currency, cast(refunds.c.amount, String(60)).label("amount")),
+        (refunds.c.currency, cast(refunds.c.amount, String(60)).label("amount")),
         _refund,
     ),
 }

@@ -16,7 +16,6 @@ from returnclock.kinds.correction import corrections
 from returnclock.rulebook import Rulebook
 from returnclock.settings import MailSettings
 from returnclock.tables.clock import deadlines, outbox, policies
-from returnclock.tables.market import buyers, disputes, orders, refunds, sellers
 from returnclock.tables.types import among, as_text, legible
 
 
@@ -108,24 +107,25 @@ def _newest_reminders(connection: Connection, ids: Sequence[int]) -> dict[int, i
 
 def _select(kind: DeadlineKind, ids: Sequence[int]) -> Any:
     has = kind.subject.name
+    disputes, refunds, orders = (kind.market[name].columns for name in ("disputes", "refunds", "orders"))
     about = {
-        "dispute_kind": disputes.c.kind if has == "disputes" else null(),
-        "reason": disputes.c.reason if has == "disputes" else null(),
-        "amount": cast(refunds.c.amount, String(60)) if has == "refunds" else null(),
-        "currency": refunds.c.currency if has == "refunds" else null(),
-        "method": refunds.c.method if has == "refunds" else null(),
-        "refund_status": refunds.c.status if has == "refunds" else null(),
+        "dispute_kind": disputes["kind"] if has == "disputes" else null(),
+        "reason": disputes["reason"] if has == "disputes" else null(),
+        "amount": cast(refunds["amount"], String(60)) if has == "refunds" else null(),
+        "currency": refunds["currency"] if has == "refunds" else null(),
+        "method": refunds["method"] if has == "refunds" else null(),
+        "refund_status": refunds["status"] if has == "refunds" else null(),
     }
     ordered = kind.order_id is not None
     of_order = {
         "order_id": kind.order_id if kind.order_id is not None else null(),
-        "order_number": orders.c.number if ordered else null(),
-        "category": orders.c.category if ordered else null(),
-        "free_return": orders.c.free_return if ordered else null(),
+        "order_number": orders["number"] if ordered else null(),
+        "category": orders["category"] if ordered else null(),
+        "free_return": orders["free_return"] if ordered else null(),
     }
     of_party = {
-        f"{table.name[:-1]}_{name}": table.c[name] if ordered else null()
-        for table in (sellers, buyers)
+        f"{party}_{name}": kind.market[f"{party}s"].columns[name] if ordered else null()
+        for party in ("seller", "buyer")
         for name in ("id", "name", "email", "locale")
     }
     columns = [expression.label(name) for name, expression in (about | of_order | of_party).items()]

@@ -43,7 +43,7 @@ def reconcile(
         now = clock.now(connection)
     retried(partial(_name_tables, engine, book))
     for kind in book.active():
-        for query in (partial(unstamped, kind, book), partial(_outlived, kind)):
+        for query in _queries(kind, book):
             _note(engine, query, kind.subject.name)
         overdue = _overdue_starts(kind, now - book.guards.start_expected_within)
         if overdue is not None:
@@ -66,16 +66,21 @@ def would_reconcile(engine: Engine, book: Rulebook) -> Tally:
     """Count the rows that reconcile would have looked at, and change nothing."""
     tally = Tally()
     for kind in book.active():
-        for query in (partial(unstamped, kind, book), partial(_outlived, kind)):
+        for query in _queries(kind, book):
             for page in pages(engine, query):
                 tally.of(kind.name).examined += len(page)
     return tally
 
 
+def _queries(kind: DeadlineKind, book: Rulebook) -> list[Callable[[Any], Select[Any]]]:
+    undeserved = [] if kind.withdrawn_when is None else [partial(_undeserved, kind, kind.withdrawn_when)]
+    return [partial(unstamped, kind, book), partial(_outlived, kind), *undeserved]
+
+
 def unstamped(kind: DeadlineKind, book: Rulebook, after: Any) -> Select[Any]:
     """A page of the rows that run and have no deadline of the kind, from after a key on; `pages` goes through them all."""
     accounted: list[ColumnElement[bool]] = [deadlines.c.state.in_(LIVE_STATES)]
-    if not kind.firing_stops:
+    if not kind.stops_when_fired:
         accounted.append(deadlines.c.state == "fired")
     known = exists().where(
         deadlines.c.kind == kind.name,
@@ -97,6 +102,17 @@ def _outlived(kind: DeadlineKind, after: Any) -> Select[Any]:
     true = exists().where(kind.still_true()).correlate(deadlines)
     chosen = select(deadlines.c.id.label("after"), deadlines.c.subject_id).where(
         deadlines.c.kind == kind.name, deadlines.c.state.in_(LIVE_STATES), ~true
+    )
+    if after is not None:
+        chosen = chosen.where(deadlines.c.id > after)
+    return chosen.order_by(deadlines.c.id).limit(_PAGE)
+
+
+def _undeserved(kind: DeadlineKind, withdrawn_when: ColumnElement[bool], after: Any) -> Select[Any]:
+    """What was flagged and no longer deserves it, such as a refund that was cancelled after it was late."""
+    undeserved = exists().where(kind.binds(), withdrawn_when).correlate(deadlines)
+    chosen = select(deadlines.c.id.label("after"), deadlines.c.subject_id).where(
+        deadlines.c.kind == kind.name, deadlines.c.state == "fired", undeserved
     )
     if after is not None:
         chosen = chosen.where(deadlines.c.id > after)

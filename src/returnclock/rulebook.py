@@ -7,7 +7,7 @@ everything that they import.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 from returnclock.calendars import CalendarBook, Peak, did_you_mean, zone
 from returnclock.errors import ReturnclockError, SettingsError, UnknownKind
 from returnclock.kinds import KINDS, DeadlineKind
+from returnclock.mapping import Unmapped, market_of, on_market
+from returnclock.market import OWN, Market
 from returnclock.period import Period
 from returnclock.policy import Policy, Reckoning
 from returnclock.settings import CalendarSettings, PolicySettings, Settings, seconds
@@ -80,13 +82,20 @@ NO_GUARDS = Guards(warning_lead=None)
 
 @dataclass(frozen=True)
 class Rulebook:
-    """Every kind that is on, by name, with its rule; the calendars; the market's own zone; what guards the parties."""
+    """Every kind that is on, by name, with its rule; the calendars; the market's own zone, and where its tables are.
+
+    guards: what protects parties and operators. without: the kinds that cannot run on the shop's own tables, and for want of
+    what. sweeps: their tasks, which stay known.
+    """
 
     rules: Mapping[str, Rule]
     kinds: tuple[DeadlineKind, ...]
     calendars: CalendarBook
     market_zone: str
     guards: Guards = Guards()
+    market: Market = OWN
+    without: Mapping[str, str] = field(default_factory=dict)
+    sweeps: tuple[str, ...] = ()
 
     def active(self) -> list[DeadlineKind]:
         """The kinds that are on."""
@@ -97,7 +106,9 @@ class Rulebook:
         return [kind for kind in self.active() if kind.subject.name == table_name]
 
     def is_heeded(self, kind: DeadlineKind) -> bool:
-        """Whether another kind that is on depends on a column that this kind's firing changes."""
+        """Whether another kind that is on depends on what this kind's firing changes; of a shop's tables nobody knows."""
+        if self.market.mapped:
+            return True
         changed = {(kind.subject.name, column) for column in kind.effect}
         return any(changed & other.heeds for other in self.active() if other.name != kind.name)
 
@@ -115,7 +126,7 @@ class Rulebook:
 
     def tasks(self) -> dict[str, list[DeadlineKind]]:
         """The sweeps, each with the kinds that it enforces; a sweep whose kinds are all off has an empty list."""
-        swept: dict[str, list[DeadlineKind]] = {}
+        swept: dict[str, list[DeadlineKind]] = {task: [] for task in self.sweeps}
         for kind in self.kinds:
             swept.setdefault(kind.task, [])
             if kind.name in self.rules:
@@ -130,12 +141,14 @@ def write_rulebook(settings: Settings) -> Rulebook:
         SettingsError: with every fault of kinds, policies, periods and calendars together.
     """
     faults: list[str] = []
-    kinds = (*KINDS, *_plugged_in(settings.kinds, faults))
-    names = [kind.name for kind in kinds]
+    installed = (*KINDS, *_plugged_in(settings.kinds, faults))
+    names = [kind.name for kind in installed]
     for name in settings.policies:
         if name not in names:
             faults.append(f"[policy.{name}]: there is no such kind of deadline{did_you_mean(name, names)}")
-    kinds = tuple(_falling_back(kind, settings.policies.get(kind.name), faults) for kind in kinds)
+    market = market_of(settings.market)
+    installed = tuple(_falling_back(kind, settings.policies.get(kind.name), faults) for kind in installed)
+    kinds, without = _on_market(installed, market, settings, faults)
     rules = {}
     for kind in kinds:
         rule = _rule(kind, settings.policies.get(kind.name), faults)
@@ -144,7 +157,9 @@ def write_rulebook(settings: Settings) -> Rulebook:
     calendars = _calendars(settings.calendar, faults)
     if faults or calendars is None:
         raise SettingsError(faults=faults)
-    return Rulebook(rules, kinds, calendars, settings.calendar.time_zone, _guards(settings))
+    sweeps = tuple(dict.fromkeys(kind.task for kind in installed))
+    zone_name, guards = settings.calendar.time_zone, _guards(settings)
+    return Rulebook(rules, kinds, calendars, zone_name, guards, market, without, sweeps)
 
 
 def _guards(settings: Settings) -> Guards:
@@ -158,6 +173,22 @@ def _guards(settings: Settings) -> Guards:
         vacation_days_a_year=ops.vacation_days_a_year,
         start_expected_within=timedelta(seconds=seconds(ops.start_expected_within)),
     )
+
+
+def _on_market(
+    installed: Iterable[DeadlineKind], market: Market, settings: Settings, faults: list[str]
+) -> tuple[tuple[DeadlineKind, ...], dict[str, str]]:
+    """The kinds in the tables that there are, and those for which the shop has none. One that has a policy is missed."""
+    kinds: list[DeadlineKind] = []
+    without: dict[str, str] = {}
+    for kind in installed:
+        try:
+            kinds.append(on_market(kind, market, settings.market))
+        except Unmapped as want:
+            without[kind.name] = str(want)
+            if kind.name in settings.policies:
+                faults.append(f"[policy.{kind.name}]: it has no effect, because {want}")
+    return tuple(kinds), without
 
 
 def _plugged_in(paths: Iterable[str], faults: list[str]) -> list[DeadlineKind]:

@@ -10,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from returnclock.database import reading, writing
 from returnclock.errors import Refused, SchemaAhead, SchemaBehind
@@ -30,18 +30,23 @@ _TRIGGERS = {
 _ADVISORY_LOCK = 7_265_747_563  # any number; the same one in every process that upgrades
 _MARIADB_LOCK = "concat('returnclock ', md5(database()))"  # such a lock is the server's, and a server has many databases
 _LOCK_WAIT_S = 120
+_NO_LONGER_MAPPED = (
+    "this database has no tables of a market ({missing}): it was upgraded for one that returnclock.toml mapped. Put its "
+    "[market] back, or use another database."
+)
 # An index on a large table takes as long as it takes; that a lock is waited for only so long still holds.
-_NO_STATEMENT_LIMIT = {
+NO_STATEMENT_LIMIT = {
     "postgresql": "SET LOCAL statement_timeout = 0",
     "mysql": "SET max_statement_time = 0",
     "mariadb": "SET max_statement_time = 0",
 }
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection | None = None, *, mapped: bool = False) -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
+    config.attributes["market_is_ours"] = not mapped
     return config
 
 
@@ -60,21 +65,31 @@ def _found(connection: Connection) -> str | None:
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 
-def upgrade(engine: Engine) -> tuple[str | None, str]:
+def upgrade(engine: Engine, *, mapped: bool = False) -> tuple[str | None, str]:
     """Bring the schema up to date, in one transaction where the database can; two upgrades at once do no harm.
 
+    mapped: the market's tables are the shop's own, and are neither made nor touched.
+
     Raises:
-        Refused: another upgrade of the same database does not end.
+        Refused: another upgrade of the same database does not end, or it was made for a mapped market and no longer is.
 
     Returns:
         the revisions before and after.
     """
     with writing(engine) as connection, _alone(connection):
-        if connection.dialect.name in _NO_STATEMENT_LIMIT:
-            connection.execute(text(_NO_STATEMENT_LIMIT[connection.dialect.name]))
+        if connection.dialect.name in NO_STATEMENT_LIMIT:
+            connection.execute(text(NO_STATEMENT_LIMIT[connection.dialect.name]))
         before = _found(connection)
-        command.upgrade(_config(connection), "head")
+        missing = [] if mapped or before is None else _missing_tables(connection)
+        if missing:
+            raise Refused(reason=_NO_LONGER_MAPPED.format(missing=", ".join(missing)))
+        command.upgrade(_config(connection, mapped=mapped), "head")
     return before, needed()
+
+
+def _missing_tables(connection: Connection) -> list[str]:
+    there = set(inspect(connection).get_table_names())
+    return [name for name in MARKET_TABLES if name not in there]
 
 
 @contextmanager

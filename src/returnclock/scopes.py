@@ -118,6 +118,7 @@ def any_of(kind: DeadlineKind, scopes: Iterable[Scope]) -> ColumnElement[bool]:
 
 
 def _equals(kind: DeadlineKind, column: ColumnElement[Any], value: str) -> ColumnElement[bool]:
-    if column in list(kind.subject.c):
-        return as_text(column) == value
-    return exists().where(orders.c.id == kind.order_id, as_text(column) == value).correlate(kind.subject)
+    if column.table is not orders or kind.subject is kind.market["orders"].source:
+        return as_text(kind.market.translate(column)) == value
+    of_order = exists().where(orders.c.id == kind.order_id, as_text(column) == value).correlate(kind.subject)
+    return kind.market.translate(of_order)  # type: ignore[no-any-return]

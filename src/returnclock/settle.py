@@ -51,7 +51,7 @@ def withdraw(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKi
     """
     if kind.withdrawn_when is None or not fired:
         return 0
-    chosen = select(deadlines.c.id, deadlines.c.subject_id).join(kind.subject, kind.binds())
+    chosen = select(deadlines.c.id, deadlines.c.subject_id).select_from(deadlines).join(kind.subject, kind.binds())
     chosen = chosen.where(among(deadlines.c.id, fired), deadlines.c.state == "fired", kind.withdrawn_when)
     deserving = connection.execute(chosen.order_by(deadlines.c.id)).all()
     # A front end may hold the row for long: it is noted again, and nobody waits for it.
@@ -64,12 +64,10 @@ def withdraw(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKi
         connection.execute(insert(changes), again)
     if rows:
         cleared: dict[str, Any] = dict.fromkeys(kind.withdrawal)
-        subject_ids = [row.subject_id for row in rows]
-        connection.execute(
-            update(kind.subject)
-            .where(among(kind.subject_key, keys_of(subject_ids, kind.subject_key)), kind.withdrawn_when)
-            .values(cleared)
-        )
+        keys = keys_of([row.subject_id for row in rows], kind.subject_key)
+        if cleared:
+            taking_back = update(kind.subject).where(among(kind.subject_key, keys), *kind.only, kind.withdrawn_when)
+            connection.execute(taking_back.values(cleared))
         ids = [row.id for row in rows]
         connection.execute(update(deadlines).where(among(deadlines.c.id, ids)).values(state="void"))
         ledger.record(connection, hand, now, kind.withdrawn_event, ids)

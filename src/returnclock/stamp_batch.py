@@ -19,7 +19,6 @@ from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
 from returnclock.settle import settle, withdraw
 from returnclock.tables.clock import LIVE_STATES, deadlines
-from returnclock.tables.market import MARKET_TABLES
 from returnclock.tables.types import among, keys_of
 from returnclock.tally import Tally
 from returnclock.write_deadlines import Stamping, insert_deadlines, reopen
@@ -51,9 +50,8 @@ class Batch:
             self._faults += self._of_kind(kind, subject_ids, around)
         for name in around:
             around[name] = {key for key in around[name] if key is not None and (name, key) not in self.inspected}
-        if table_name in MARKET_TABLES:
-            (key,) = MARKET_TABLES[table_name].primary_key.columns
-            around[table_name].update(keys_of(subject_ids, key))
+        if table_name in self.book.market.places:
+            around[table_name].update(keys_of(subject_ids, self.book.market[table_name].key))
         for name, keys in sorted(around.items()):
             # An order is often both: around a dispute that changed, and changed itself. One look a batch is enough.
             unseen = sorted(key for key in keys if (name, key) not in self.seen)
@@ -140,19 +138,19 @@ class _Work:
                 self.new.append(row)
         elif current.state in ("met", "void"):
             self.again.append((row, current))
-        elif current.state == "fired" and self.kind.firing_stops:
+        elif current.state == "fired" and self.kind.stops_when_fired:
             self._reopened_after_firing(row, current)
 
     def leave_what_was_archived(self, archived: Mapping[str, Sequence[Any]]) -> None:
         """A deadline that fired, however long ago, does not fire again from the same start."""
-        if self.kind.reopening == "restarts":
+        if self.kind.reopening == "restarts" and self.kind.stops_when_fired:
             return  # counted anew from now, as after any firing
         for row in list(self.new):
             past = archived.get(row.subject_id, ())
             ended = next((one for one in past if one.state == "fired" and one.starts_at == row.starts_at), None)
             if ended is not None:
                 self.new.remove(row)
-                if self.kind.firing_stops:
+                if self.kind.stops_when_fired:
                     self._reopened_after_firing(row, ended)
 
     def _reopened_after_firing(self, row: Row[Any], current: Any) -> None:
@@ -160,7 +158,7 @@ class _Work:
             self.again.append((row, current))
             return
         of = f"{self.kind.subject.name} {row.subject_id}"
-        dates = ", ".join(column.name for column in self.kind.anchors)
+        dates = ", ".join(self.kind.anchor_places)
         said = (
             f"{of} runs again although {self.kind.title} ended on {current.fired_at:%Y-%m-%d} and {dates} has not changed. "
             f"Nothing is done twice: it stays as it is until {dates} changes."

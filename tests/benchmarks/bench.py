@@ -1,6 +1,6 @@
 """Measures how many rows a second each verb works off, and how much memory it takes to do so.
 
-``python -m tests.benchmarks.bench [--rows N] [--letters N] [--database URL] [--profile]``
+``python -m tests.benchmarks.bench [--rows N] [--letters N] [--database URL] [--mapped] [--profile]``
 
 The database must be empty; the default is a new SQLite file. Nothing here asserts a time: a test that does fails on a busy
 machine and says nothing. Numbers are of one process; workers beside it add to them until the database is busy.
@@ -27,6 +27,7 @@ from returnclock.database import writing
 from returnclock.runs import perform
 from returnclock.tables.market import buyers, disputes, orders, sellers
 from returnclock.wiring import Wiring
+from tests.benchmarks import mapped
 from tests.system.crowded_market import PARTIES, add, open_market, present, wired
 
 _CHUNK = 10_000
@@ -46,14 +47,22 @@ class Measured:
         return f"{self.verb:<28}{self.rows:>10,}{self.seconds:>10.2f} s{rate:>12,.0f}/s{self.growth_mb:>10.1f} MB"
 
 
-def measure(url: str, folder: Path, *, rows: int, letters: int, profiled: bool = False) -> Iterator[Measured]:
-    """Take one dispute for each row through its day: stamped, reminded, some letters delivered, escalated."""
-    engine = open_market(url)
+def measure(
+    url: str, folder: Path, *, rows: int, letters: int, profiled: bool = False, in_own_tables: bool = False
+) -> Iterator[Measured]:
+    """Take one dispute for each row through its day: stamped, reminded, some letters delivered, escalated.
+
+    in_own_tables: the disputes are in tables of a shop's own.
+    """
+    engine = mapped.open_shop(url, folder) if in_own_tables else open_market(url)
     now = present(engine)
     opened = now - timedelta(days=6)
-    _fill(engine, opened, rows)
+    if in_own_tables:
+        mapped.fill(engine, opened, rows, _CHUNK)
+    else:
+        _fill(engine, opened, rows)
     engine.dispose()
-    wiring = wired(url, folder)
+    wiring = mapped.wired(url, folder) if in_own_tables else wired(url, folder)
     steps = (
         ("stamp (changed rows)", "stamp", "examined", opened + timedelta(days=1), None),
         ("send-reminders (reminders)", "send-reminders", "queued", opened + timedelta(days=3, hours=1), None),
@@ -107,11 +116,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rows", type=int, default=10_000, help="disputes, each with one deadline (10000)")
     parser.add_argument("--letters", type=int, default=2_000, help="at most so many letters are delivered (2000)")
     parser.add_argument("--database", help="the URL of an empty database; a new SQLite file if missing")
+    parser.add_argument("--mapped", action="store_true", help="the disputes are in tables of a shop's own")
     parser.add_argument("--profile", action="store_true", help="print where each verb spends its time")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         url = chosen.database or f"sqlite:///{folder}/market.db"
-        for measured in measure(url, Path(folder), rows=chosen.rows, letters=chosen.letters, profiled=chosen.profile):
+        size = {"rows": chosen.rows, "letters": chosen.letters, "profiled": chosen.profile}
+        for measured in measure(url, Path(folder), **size, in_own_tables=chosen.mapped):
             print(measured, flush=True)
 
 

@@ -15,6 +15,7 @@ import click
 from returnclock import __version__
 from returnclock.cli import (
     ahead,
+    attach,
     database,
     history,
     inspect,
@@ -65,7 +66,7 @@ def cli() -> None:
 
 _MODULES = (
     *(processes, work, watch, inspect, history, ahead),
-    *(intervene, pausing, vacation, rules, notices, reckon, monitoring, database),
+    *(intervene, pausing, vacation, rules, notices, reckon, monitoring, database, attach),
 )
 for module in _MODULES:
     for command in module.COMMANDS:

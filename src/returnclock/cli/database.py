@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from returnclock.cli.output import json_option, print_json
 from returnclock.errors import Refused, ReturnclockError
+
+if TYPE_CHECKING:
+    from returnclock.wiring import Wiring
 
 
 @click.group()
@@ -22,7 +27,7 @@ def upgrade(as_json: bool) -> None:
     from returnclock.wiring import wire
 
     wiring = wire()
-    before, after = schema.upgrade(wiring.engine)
+    before, after = schema.upgrade(wiring.engine, mapped=wiring.rulebook.market.mapped)
     where = redacted(wiring.settings.database_url)
     if as_json:
         print_json({"database": where, "before": before, "after": after})
@@ -36,28 +41,30 @@ def upgrade(as_json: bool) -> None:
 @json_option
 @click.pass_context
 def check_schema(ctx: click.Context, as_json: bool) -> None:
-    """Say whether schema and triggers are as this version needs them (0 OK, 1 warning, 2 critical, 3 unknown)."""
-    from returnclock import schema
+    """Say whether schema, triggers and mapped tables are as they must be (0 OK, 1 warning, 2 critical, 3 unknown)."""
     from returnclock.wiring import wire
 
+    listed: list[str] = []
+    without: dict[str, str] = {}
     try:
         wiring = wire()
     except ReturnclockError as fault:
         code, told = 3, str(fault)
     else:
         try:
-            schema.require_current(wiring.engine)
-            missing = schema.missing_triggers(wiring.engine)
-            code, told = 0, f"schema {schema.needed()}, triggers in place"
-            if missing:
-                code, told = 1, f"triggers are missing ({', '.join(missing)}): changes are found by reconcile only"
+            code, told, listed = _judge(wiring)
+            without = dict(wiring.rulebook.without)
         except ReturnclockError as fault:
             code, told = 2, str(fault)
     word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[code]
     if as_json:
-        print_json({"status": word, "message": told})
+        print_json({"status": word, "message": told, "findings": listed, "kinds_off": without})
     else:
         click.echo(f"{word}: {told}")
+        for finding in listed:
+            click.echo(f"  - {finding}")
+        for kind, want in without.items():
+            click.echo(f"  {kind} is off: {want}")
     ctx.exit(code)
 
 
@@ -95,6 +102,30 @@ def grants(account: str, front_end: str, host: str, as_json: bool) -> None:
         return
     click.echo("\n".join([f"-- returnclock: worker, beat and command, as {account}", *own, ""]))
     click.echo("\n".join([f"-- a front end, as {front_end}", *other]))
+
+
+def _judge(wiring: Wiring) -> tuple[int, str, list[str]]:
+    """The exit code, the line that says why, and what was found in the shop's own tables."""
+    from returnclock import schema
+    from returnclock.mapping.checking import check_mapping
+
+    schema.require_current(wiring.engine)
+    market = wiring.rulebook.market
+    if not market.mapped:
+        missing = schema.missing_triggers(wiring.engine)
+        if missing:
+            return 1, f"triggers are missing ({', '.join(missing)}): changes are found by reconcile only", []
+        return 0, f"schema {schema.needed()}, triggers in place", []
+    found = check_mapping(wiring.engine, wiring.settings.market, market)
+    grave = sum(finding.grave for finding in found)
+    listed = [finding.said for finding in found]
+    if found:
+        return (
+            (2 if grave else 1),
+            f"schema {schema.needed()}; the mapping has {len(found)} fault(s), {grave} of them grave",
+            listed,
+        )
+    return 0, f"schema {schema.needed()}, the shop's own tables are as they are mapped", []
 
 
 COMMANDS = (db,)

@@ -12,13 +12,13 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, FromClause, Select, Table, and_, func, or_, select
+from sqlalchemy import Alias, Column, ColumnElement, FromClause, Select, Table, and_, func, or_, select
 from sqlalchemy.sql import visitors
 
+from returnclock.market import OWN, Form, Lookup, Market
 from returnclock.policy import Policy
 from returnclock.tables.clock import deadlines
-from returnclock.tables.market import buyers, orders, sellers
-from returnclock.tables.types import Instant, as_id, later, utc
+from returnclock.tables.types import Instant, as_id, later, shop_sql, utc
 
 
 class Party(StrEnum):
@@ -81,11 +81,18 @@ class DeadlineKind:
     awaits: true while a row would run if only the date that starts its clock were known; None where there is no such row.
     fallback: from what it is counted in place of a date that is not known, in words; empty where it is not.
     notices: what is told to whom.
+
+    What follows is set where a shop's own tables stand for the market's (`mapping`), and never by whoever writes a kind.
+
+    market: where the tables are. only: which rows of the subject's table are meant.
+    outcome_stays: whether firing ends the running by what it writes; else the outcome is in the ledger alone.
+    forms: how an instant is written into a column that keeps another form than UTC.
+    anchor_names: what the operator calls the anchors. looks_at: other tables that say whether the deadline runs.
     """
 
     name: str
     title: str
-    subject: Table
+    subject: Table | Alias[Any]
     order_id: ColumnElement[Any] | None
     party: Party
     task: str
@@ -105,18 +112,37 @@ class DeadlineKind:
     awaits: ColumnElement[bool] | None = None
     fallback: str = ""
     notices: tuple[Notice, ...] = ()
+    market: Market = field(default=OWN, repr=False)
+    only: tuple[ColumnElement[bool], ...] = ()
+    outcome_stays: bool = True
+    forms: Mapping[str, Form] = field(default_factory=dict)
+    anchor_names: tuple[str, ...] = ()
+    looks_at: tuple[Lookup, ...] = ()
+
+    @property
+    def stops_when_fired(self) -> bool:
+        """Whether a row that runs although its deadline fired from the same start was re-opened by somebody."""
+        return self.firing_stops and self.outcome_stays
+
+    @property
+    def anchor_places(self) -> tuple[str, ...]:
+        """Where the dates that start the clock are written, as ``table.column``."""
+        return self.anchor_names or tuple(f"{self.subject.name}.{column.name}" for column in self.anchors)
 
     @property
     def subject_key(self) -> ColumnElement[Any]:
         """The subject's primary key; a subject has one column of it."""
-        (key,) = self.subject.primary_key.columns
+        (key,) = iter(self.subject.primary_key)
         return key
 
     @cached_property
     def looks_beyond(self) -> bool:
-        """Whether its conditions look at other rows than the subject's own, such as the disputes of an order."""
+        """Whether its conditions look at other rows than the subject's own, such as the disputes of an order.
+
+        A shop's own SQL may: nobody reads it here.
+        """
         conditions = (self.runs_while, self.starts_at)
-        return any(isinstance(part, Select) for one in conditions for part in visitors.iterate(one))
+        return any(isinstance(part, Select | shop_sql) for one in conditions for part in visitors.iterate(one))
 
     @cached_property
     def heeds(self) -> frozenset[tuple[str, str]]:
@@ -142,7 +168,8 @@ class DeadlineKind:
 
     def binds(self, kept: FromClause = deadlines) -> ColumnElement[bool]:
         """The row of the subject that a deadline binds."""
-        return as_id(kept.c.subject_id, self.subject_key) == self.subject_key
+        bound = as_id(kept.c.subject_id, self.subject_key) == self.subject_key
+        return and_(bound, *self.only) if self.only else bound
 
     def still_true(self, kept: FromClause = deadlines) -> ColumnElement[bool]:
         """Every condition under which a deadline may act upon its subject: it runs, and from the same start.
@@ -155,11 +182,12 @@ class DeadlineKind:
         """Select from the subjects, each with its order, seller and buyer where there are such rows."""
         joined: FromClause = self.subject
         if self.order_id is not None:
-            if self.subject is not orders:
-                joined = joined.outerjoin(orders, orders.c.id == self.order_id)
-            joined = joined.outerjoin(sellers, sellers.c.id == orders.c.seller_id)
-            joined = joined.outerjoin(buyers, buyers.c.id == orders.c.buyer_id)
-        return select(*columns).select_from(joined)
+            orders, sellers, buyers = (self.market[name] for name in ("orders", "sellers", "buyers"))
+            if self.subject is not orders.source:
+                joined = joined.outerjoin(orders.source, and_(orders.key == self.order_id, *orders.only))
+            for party, named in ((sellers, "seller_id"), (buyers, "buyer_id")):
+                joined = joined.outerjoin(party.source, and_(party.key == orders.columns[named], *party.only))
+        return select(*columns).select_from(joined).where(*self.only)
 
     def notices_for(self, moment: str) -> tuple[Notice, ...]:
         """The notices of one moment, in the order in which they were declared."""

@@ -28,10 +28,12 @@ def announce(desk: Desk, seller_id: int, first_day: date, last_day: date) -> dic
     Raises:
         NotFound: there is no such seller.
         BadUsage: it ends before it begins, or is longer than a year.
-        Refused: no day of it would be granted, because all are past or the year's cap is reached.
+        Refused: no day of it would be granted, because all are past or the year's cap is reached; or sellers are mapped.
     """
     if not 0 <= (last_day - first_day).days < LONGEST:
         raise BadUsage(reason=f"{first_day} to {last_day} is no vacation: it ends before it begins, or is longer than a year.")
+    if desk.book.market.mapped:
+        raise Refused(reason="vacations are kept of sellers in the contract's own table, and [market] maps them onto others.")
     with writing(desk.engine) as connection:
         now = desk.clock.now(connection)
         local = _zone_of(connection, desk, seller_id)

@@ -15,6 +15,7 @@ from returnclock.errors import SettingsError
 from returnclock.settings.document import Document, open_document
 from returnclock.settings.environment import KNOWN_VARIABLES, from_environment
 from returnclock.settings.keys import CONFIG_VARIABLE, KEYS, PREFIX
+from returnclock.settings.market import ColumnMapping, MarketSettings, TableMapping
 from returnclock.settings.model import (
     BrokerSettings,
     CalendarSettings,
@@ -40,8 +41,10 @@ __all__ = [
     "PREFIX",
     "BrokerSettings",
     "CalendarSettings",
+    "ColumnMapping",
     "DatabaseSettings",
     "MailSettings",
+    "MarketSettings",
     "MetricsSettings",
     "OpsSettings",
     "OverrideSettings",
@@ -49,6 +52,7 @@ __all__ = [
     "PolicySettings",
     "RetentionSettings",
     "Settings",
+    "TableMapping",
     "TickSettings",
     "load",
     "redacted",
@@ -72,7 +76,7 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
     source, document = _file(environ, directory, faults)
     # Both are read whole, so that a fault in the file shows even where a variable overrides it today.
     in_file = document.settings()
-    peaks, policies = document.peaks(), document.policies()
+    peaks, policies, market = document.peaks(), document.policies(), document.market()
     in_environment = from_environment(environ, faults)
     if faults:
         raise SettingsError(faults=faults)
@@ -87,6 +91,7 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
         database_url=absolute_sqlite(database, directory),
         **messaging,
         policies=policies,
+        market=market,
         source=source,
         **_sections(found, peaks),
     )

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from returnclock.settings.keys import FILE_KEYS, PEAK_KEYS, POLICY_KEYS, SECTIONS, WHEN_KEYS, hint
+from returnclock.settings.keys import FILE_KEYS, PEAK_KEYS, PLAIN_SECTIONS, POLICY_KEYS, SECTIONS, WHEN_KEYS, hint
+from returnclock.settings.market import MarketSettings
+from returnclock.settings.market_reader import MarketReader
 from returnclock.settings.model import OverrideSettings, PeakSettings, PolicySettings
 from returnclock.settings.reading import Found, checked, checked_list, read
 from returnclock.settings.values import text, type_name
@@ -27,7 +29,7 @@ class Document:
         for name, raw in self._tables.items():
             if name not in SECTIONS:
                 self._setting("", name, raw, found)
-        for section in SECTIONS[:-1]:
+        for section in PLAIN_SECTIONS:
             for name, raw in self._table(section).items():
                 if (section, name) != ("calendar", "peak"):
                     self._setting(section, name, raw, found)
@@ -51,6 +53,10 @@ class Document:
             if values.keys() == PEAK_KEYS.keys():
                 peaks.append(PeakSettings(**values))
         return tuple(peaks)
+
+    def market(self) -> MarketSettings:
+        """The shop's own tables, [market]."""
+        return MarketReader(self._fault).read(self._table("market"))
 
     def policies(self) -> dict[str, PolicySettings]:
         """The policies by the name of their kind. Which kinds there are is known only to those who hold them."""

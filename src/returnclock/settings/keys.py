@@ -85,7 +85,8 @@ KEYS: tuple[Key, ...] = (
 )
 
 FILE_KEYS = {(key.section, key.name): key for key in KEYS if key.in_file}
-SECTIONS = (*dict.fromkeys(key.section for key in FILE_KEYS.values() if key.section), "policy")
+PLAIN_SECTIONS = tuple(dict.fromkeys(key.section for key in FILE_KEYS.values() if key.section))
+SECTIONS = (*PLAIN_SECTIONS, "policy", "market")
 
 PEAK_KEYS: dict[str, Reader] = {
     "name": values.text,

@@ -12,6 +12,8 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+from returnclock.settings.market import MarketSettings
+
 
 @dataclass(frozen=True)
 class PeakSettings:
@@ -174,6 +176,7 @@ class Settings:
     broker_is_local: bool
     policies: Mapping[str, PolicySettings] = field(default_factory=dict)
     kinds: tuple[str, ...] = ()
+    market: MarketSettings = field(default_factory=MarketSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     calendar: CalendarSettings = field(default_factory=CalendarSettings)

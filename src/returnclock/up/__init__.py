@@ -56,7 +56,10 @@ def run_up(settings: Settings, *, sample: bool, concurrency: int = 2) -> int:
     with ExitStack() as stack:
         stack.enter_context(_alone(settings.data_folder))
         wiring = wire(settings)
-        schema.upgrade(wiring.engine)
+        mapped = wiring.rulebook.market.mapped
+        if sample and mapped:
+            raise Refused(reason="--sample writes into our own tables, and returnclock.toml maps the market onto the shop's.")
+        schema.upgrade(wiring.engine, mapped=mapped)
         if sample:
             from returnclock.sample import seed
 

@@ -29,9 +29,6 @@ def greeting(settings: Settings, engine: Engine, mailer_name: str, concurrency: 
     kept = settings.mail.smtp_url is None
     broker = f"a folder, {_folder(settings, here)}" if settings.broker_is_local else redacted(settings.broker_url)
     mail = f"kept in {seen_from(here, Path(mailer_name))}" if kept else f"sent through {mailer_name}"
-    with reading(engine) as connection:
-        try_it, dispute = _example(connection)
-    command = f'sqlite3 {seen_from(here, path)} "{try_it}"' if path else try_it
     return [
         f"returnclock {__version__} is running: a worker with {concurrency} processes, and beat. Ctrl-C stops both.",
         f"  database  {seen_from(here, path) if path else address}",
@@ -39,6 +36,16 @@ def greeting(settings: Settings, engine: Engine, mailer_name: str, concurrency: 
         f"  mail      {mail}",
         f"  log       {seen_from(here, settings.data_folder / 'log')}",
         "",
+        *([] if settings.market.tables else _to_try(engine, here, path)),
+    ]
+
+
+def _to_try(engine: Engine, here: Path, path: Path | None) -> list[str]:
+    """How to see it work, in our own tables; what a shop's own want is for the shop to say."""
+    with reading(engine) as connection:
+        try_it, dispute = _example(connection)
+    command = f'sqlite3 {seen_from(here, path)} "{try_it}"' if path else try_it
+    return [
         "A dispute that nobody answered for six days, to see it escalated:",
         f"  {command}",
         f"and then, for its whole story: {_this_command(here)} explain disputes {dispute}",

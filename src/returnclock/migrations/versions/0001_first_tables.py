@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from returnclock.migrations import market_is_ours
 from returnclock.tables.types import BigId, Document, Instant, Key, LongText, present, present_second
 
 revision = "0001"
@@ -17,6 +18,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    if market_is_ours():
+        _create_market()
+    _create_clock()
+
+
+def _create_market() -> None:
     op.create_table(
         "sellers",
         sa.Column("id", BigId, nullable=False, comment="Set at insert, never changes."),
@@ -186,6 +193,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=("pk_refunds")),
     )
     op.create_index("ix_refunds_order_id", "refunds", ["order_id"], unique=False)
+
+
+def _create_clock() -> None:
     op.create_table(
         "clock_policies",
         sa.Column("id", BigId, nullable=False, comment="Set at insert, never changes."),
@@ -373,19 +383,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in (
-        "clock_archive",
-        "clock_changes",
-        "clock_problems",
-        "clock_runs",
-        "clock_outbox",
-        "clock_events",
-        "clock_deadlines",
-        "clock_policies",
-        "refunds",
-        "disputes",
-        "orders",
-        "buyers",
-        "sellers",
-    ):
+    ours = ("archive", "changes", "problems", "runs", "outbox", "events", "deadlines", "policies")
+    markets = ("refunds", "disputes", "orders", "buyers", "sellers") if market_is_ours() else ()
+    for table in (*(f"clock_{name}" for name in ours), *markets):
         op.drop_table(table)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from returnclock.migrations import market_is_ours
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -36,6 +38,8 @@ _EVENTS = ("insert", "update", "delete")
 
 
 def upgrade() -> None:
+    if not market_is_ours():
+        return  # "returnclock attach" puts them on the shop's own tables, when it is asked to
     write = {"postgresql": _postgresql, "sqlite": _sqlite}.get(op.get_bind().dialect.name, _mariadb)
     for table, columns in _WATCHED.items():
         for statement in write(table, columns):
@@ -43,6 +47,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if not market_is_ours():
+        return
     postgresql = op.get_bind().dialect.name == "postgresql"
     for table in _WATCHED:
         for happening in _EVENTS:

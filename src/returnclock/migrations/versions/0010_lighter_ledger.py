@@ -13,7 +13,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0010"
-down_revision = "0002"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
