@@ -137,7 +137,7 @@ def _batch(run: _Run, size: int) -> int:
 
 
 def _touch_orders(connection: Connection, book: Rulebook, touched: defaultdict[str, set[str]]) -> None:
-    """Look at the orders of changed disputes too, where a kind on orders depends on them; our triggers note only the dispute."""
+    """Look at the orders of changed disputes too, where a kind on orders heeds them; our triggers note the dispute alone."""
     if not book.market.mapped and touched["disputes"] and any(kind.looks_beyond for kind in book.on_table("orders")):
         keys = keys_of(touched["disputes"], disputes.c.id)
         chosen = select(as_text(disputes.c.order_id)).where(among(disputes.c.id, keys), disputes.c.order_id.is_not(None))
