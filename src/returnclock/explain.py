@@ -69,7 +69,7 @@ def explain(connection: Connection, book: Rulebook, table: str, subject_id: str,
     Raises:
         NotFound: no kind of deadline binds such a table, or there is neither such a row nor any memory of it.
     """
-    table = book.market.named(table)
+    table = book.market.named(table, {kind.subject.name for kind in book.kinds})
     kinds = [kind for kind in book.kinds if kind.subject.name == table]
     if not kinds:
         tables = sorted({kind.subject.name for kind in book.kinds})

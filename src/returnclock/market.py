@@ -6,7 +6,7 @@ Built by `mapping` from the settings; everybody above may hold one. Imports tabl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,9 +73,10 @@ class Market:
     def __iter__(self) -> Iterator[Place]:
         return iter(self.places.values())
 
-    def named(self, table: str) -> str:
-        """The contract's name of a table, where the shop's own name stands for just one; else the name as it is."""
-        meant = [place.name for place in self if place.shown.get("id", "").rpartition(".")[0] == table]
+    def named(self, table: str, known: Collection[str]) -> str:
+        """The contract's name of a table, where the shop's own stands for just one of those known; else the name as it is."""
+        named = [place for place in self if place.shown.get("id", "").rpartition(".")[0] == table]
+        meant = [place.name for place in named if place.name in known]
         return meant[0] if len(meant) == 1 else table
 
     def translate(self, expression: Any) -> Any:

@@ -107,22 +107,28 @@ def grants(account: str, front_end: str, host: str, as_json: bool) -> None:
 def _judge(wiring: Wiring) -> tuple[int, str, list[str]]:
     """The exit code, the line that says why, and what was found in the shop's own tables."""
     from returnclock import schema
-    from returnclock.mapping.checking import check_mapping
+    from returnclock.errors import SchemaAhead, SchemaBehind
+    from returnclock.mapping.checking import Finding, check_mapping
 
-    schema.require_current(wiring.engine)
     market = wiring.rulebook.market
     if not market.mapped:
+        schema.require_current(wiring.engine)
         missing = schema.missing_triggers(wiring.engine)
         if missing:
             return 1, f"triggers are missing ({', '.join(missing)}): changes are found by reconcile only", []
         return 0, f"schema {schema.needed()}, triggers in place", []
+    # Asked before our own tables are there too: whoever maps wants to know first.
     found = check_mapping(wiring.engine, wiring.settings.market, market)
+    try:
+        schema.require_current(wiring.engine)
+    except (SchemaAhead, SchemaBehind) as fault:
+        found.insert(0, Finding(True, str(fault)))
     grave = sum(finding.grave for finding in found)
     listed = [finding.said for finding in found]
     if found:
         return (
             (2 if grave else 1),
-            f"schema {schema.needed()}; the mapping has {len(found)} fault(s), {grave} of them grave",
+            f"schema and mapping have {len(found)} fault(s), {grave} of them grave",
             listed,
         )
     return 0, f"schema {schema.needed()}, the shop's own tables are as they are mapped", []
