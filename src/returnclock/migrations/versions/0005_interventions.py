@@ -13,7 +13,7 @@ from alembic import op
 
 from returnclock.tables.types import BigId, Document, Instant, Key, LongText, present
 
-revision = "0006"
+revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
