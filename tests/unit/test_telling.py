@@ -47,9 +47,9 @@ def test_a_flag_that_was_taken_back_is_told_as_that() -> None:
     ("event", "detail", "told"),
     [
         (
-            "deadline:extended",
+            "deadline:stretched",
             {"reason": "strike at the port."},
-            "The deadline was extended by hand. Reason: strike at the port.",
+            "The deadline was stretched by hand. Reason: strike at the port.",
         ),
         ("deadline:fired_now", {}, "The deadline was fired now by hand."),
         ("parcel:sent_back", {"reason": "lost"}, "Parcel sent back. Reason: lost."),
