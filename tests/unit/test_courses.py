@@ -58,3 +58,16 @@ def test_a_start_that_cannot_be_counted_is_refused_in_the_same_words(starts: str
 def test_a_start_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
         reckon(datetime(2026, 1, 1), Policy(Period.parse("1 day")), BOOK.default, zone("UTC"))
+
+
+CHANGES = {"Europe/Lisbon": date(2026, 3, 29), "America/New_York": date(2026, 11, 1), "Africa/Cairo": date(2026, 4, 24)}
+
+
+@pytest.mark.parametrize("zone_name", CHANGES)
+@pytest.mark.parametrize("shift", range(-6, 2))
+def test_a_clock_change_at_the_start_at_the_end_or_at_a_reminder_is_heeded_row_by_row(zone_name: str, shift: int) -> None:
+    there, day = zone(zone_name), CHANGES[zone_name] + timedelta(days=shift)
+    policy = Policy(Period.parse("5 days"), remind=(Period.parse("2 days"), Period.parse("30 hours")))
+    for moment in (time(0), time(0, 30), time(1, 30), time(2, 30), time(12)):
+        starts = datetime.combine(day, moment, there).astimezone(UTC)
+        assert reckon(starts, policy, BOOK.default, there) == due_at(starts, policy, BOOK.default, there)
