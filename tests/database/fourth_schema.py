@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
-from tests.database.market import Market
+from tests.database.market import MONDAY, Market
 
 LISBON = ZoneInfo("Europe/Lisbon")
 AWAITED, ANSWERED, OVER = 10, 20, 90
@@ -104,6 +104,15 @@ class Bazaar(Market):
             for person, role in ((1, "buyer"), (2, "seller")):
                 self.insert_with(connection, "person", {"id": person, "full_name": "Bea" if person == 1 else "Ana"})
                 self.insert_with(connection, "mailbox", {"person_id": person, "address": f"{role}@home.example"})
+
+    def empty(self) -> None:
+        """As if the shop had just opened, with the people whom it knows."""
+        self.clock.at, self.mailer.taken = MONDAY, []
+        self.configure("")
+        own = ("archive", "problems", "runs", "outbox", "events", "deadlines", "policies", "changes")
+        with self.transaction() as connection:
+            for table in ("purchase", "parcel", "complaint", "complaint_state", "payback", *(f"clock_{name}" for name in own)):
+                connection.execute(text(f"DELETE FROM {table}"))
 
     def add(self, table: str, **values: Any) -> None:
         with self.transaction() as connection:

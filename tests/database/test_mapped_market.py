@@ -30,15 +30,35 @@ def opened(url: str, folder: Path) -> Iterator[Bazaar]:
     engine.dispose()
 
 
-@pytest.fixture
-def bazaar(database_url: str, tmp_path: Path) -> Iterator[Bazaar]:
-    yield from opened(database_url, tmp_path)
+@pytest.fixture(scope="module")
+def bazaars(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Bazaar]]:
+    """One database of each kind, made and migrated once and emptied for each test."""
+    known: dict[str, tuple[Iterator[Bazaar], Bazaar]] = {}
+
+    def one(database: str) -> Bazaar:
+        if database not in known:
+            folder = tmp_path_factory.mktemp(database)
+            sqlite = f"sqlite:///{folder / 'market.db'}"
+            url = sqlite if database == "sqlite" else request.getfixturevalue(database).create_database()
+            opening = opened(url, folder)
+            known[database] = (opening, next(opening))
+        known[database][1].empty()
+        return known[database][1]
+
+    yield one
+    for opening, _ in known.values():
+        next(opening, None)
 
 
-@pytest.fixture(params=["postgres_url", "mariadb_url"])
-def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bazaar]:
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def bazaar(request: pytest.FixtureRequest, bazaars: Callable[[str], Bazaar]) -> Bazaar:
+    return bazaars(request.param)
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def served(request: pytest.FixtureRequest, bazaars: Callable[[str], Bazaar]) -> Bazaar:
     """Where two write at the same time."""
-    yield from opened(request.getfixturevalue(request.param), tmp_path)
+    return bazaars(request.param)
 
 
 def test_text_keys_local_times_and_a_status_beside_are_read_and_the_outcome_is_written_as_local_time(bazaar: Bazaar) -> None:
