@@ -353,8 +353,11 @@ class _Spelt(UserDefinedType[list[int]]):
         return "BIGINT"
 
     def literal_processor(self, dialect: Dialect) -> Any:
-        """Write the list; one that is empty matches nothing."""
-        return lambda numbers: ", ".join(map(int.__repr__, numbers)) or "NULL"
+        """Write the list; one that is empty matches nothing.
+
+        What a front end wrote into SQLite in place of a number is no key of any row.
+        """
+        return lambda numbers: ", ".join(int.__repr__(number) for number in numbers if isinstance(number, int)) or "NULL"
 
 
 class _Texts(UserDefinedType[list[str]]):
