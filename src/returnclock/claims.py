@@ -92,6 +92,8 @@ def is_any_due(
     # Asked of all kinds at once and without their subjects: it is the whole of an idle tick. Each in the order of the index,
     # or PostgreSQL reads the table from its beginning, to come upon one soon where there is none.
     one_each = [_first(kind, moment, now, 1, None).subquery() for kind in kinds]
+    if not one_each:  # a sweep whose kinds are all off
+        return False
     if connection.execute(union_all(*(select(one.c.id) for one in one_each))).first() is None:
         return False
     for kind in kinds:

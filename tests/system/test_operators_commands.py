@@ -108,7 +108,7 @@ def test_status_says_the_urgent_first_and_what_to_type_next(shop: Shop) -> None:
         "succeeded_at": "",
         "failed_at": None,
         "error": None,
-        "expected_every_s": 1.0,
+        "expected_every_s": 0.5,
         "age_s": 0,
         "stale": False,
     }
