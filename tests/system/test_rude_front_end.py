@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 
-from returnclock import sweep
+from returnclock import claims, sweep
 from returnclock.clock import FrozenClock
 from returnclock.database import open_engine, reading, writing
+from returnclock.runs import perform
 from returnclock.tables.clock import deadlines, events, outbox
 from returnclock.tables.market import disputes, orders, refunds
 from tests.system.crowded_market import DELIVERED, act, counts, fill, open_market, present, wired
@@ -219,20 +221,23 @@ def test_reply_in_flight_holds_back_only_its_own_reminder(server_url: str, tmp_p
         assert counts(connection, outbox.c.notice, outbox.c.id > 0) == {"reminder": 2}
 
 
-def between(monkeypatch: pytest.MonkeyPatch, step: str, happening: Callable[[], None]) -> None:
+def between(monkeypatch: pytest.MonkeyPatch, room: ModuleType, step: str, happening: Callable[[], None]) -> None:
     """Have something happen just before a step of the sweep, once."""
-    original = getattr(sweep, step)
+    original = getattr(room, step)
     left = [happening]
 
-    def stepped(*arguments: Any) -> Any:
+    def stepped(*arguments: Any, **options: Any) -> Any:
         if left:
             left.pop()()
-        return original(*arguments)
+        return original(*arguments, **options)
 
-    monkeypatch.setattr(sweep, step, stepped)
+    monkeypatch.setattr(room, step, stepped)
 
 
-def test_reply_committed_just_before_the_claim_wins(server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["claim", "still_due"], ids=["before the deadlines are locked", "before the subjects are"])
+def test_reply_committed_just_before_the_claim_wins(
+    server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     engine = open_market(server_url)
     fill(engine, due=3)
     wiring = wired(server_url, tmp_path)
@@ -242,8 +247,9 @@ def test_reply_committed_just_before_the_claim_wins(server_url: str, tmp_path: P
         with writing(engine) as front_end:
             assert front_end.execute(REPLY).rowcount == 1
 
-    between(monkeypatch, "_claim", reply)
-    assert act(wiring, "escalate-disputes")["changed"] == 2
+    between(monkeypatch, claims, step, reply)
+    # By hand: a tick of beat would first ask whether there is work, and look in the same way.
+    assert perform(wiring, "escalate-disputes", trigger="cli", actor="maria")["changed"] == 2
     assert escalated(engine) == [1, 3]
 
 
@@ -267,7 +273,7 @@ def test_reply_that_comes_after_the_claim_waits_and_sees_the_escalation(
         late.join(0.5)
         assert late.is_alive(), "the claimed dispute was not locked"
 
-    between(monkeypatch, "_still_due", begin_to_reply)
+    between(monkeypatch, sweep, "_still_due", begin_to_reply)
     act(wiring, "escalate-disputes")
     late.join()
     assert replied == [0]
@@ -289,7 +295,7 @@ def test_dispute_that_no_foreign_key_held_back_still_keeps_the_window_open(
             front_end.execute(insert(disputes).values(id=77, order_id=DELIVERED + 2))
             front_end.detach()  # the connection ends with its setting
 
-    between(monkeypatch, "_still_due", dispute)
+    between(monkeypatch, sweep, "_still_due", dispute)
     done = act(wiring, "expire-return-windows")
     assert (done["changed"], done["skipped"]) == (2, 1)
     assert expired(engine) == [DELIVERED + 1, DELIVERED + 3]
