@@ -87,11 +87,11 @@ def install() -> None:
     packages = [package for name in names if name not in ONE_PROGRAM for package in PACKAGES[name][0].split()]
     print(f"Installing for the tests: {', '.join(PACKAGES[name][0] for name in names)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run_quietly(["apt-get", "-q", "update"], environment)
-    if packages:
-        with services_not_started():
-            # Another installation may be under way on this machine.
-            patient = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
+    # Another installation may be under way on this machine.
+    patient = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
+    with services_not_started():
+        run_quietly([*patient, "update"], environment)
+        if packages:
             run_quietly([*patient, "install", "-y", "--no-install-recommends", *packages], environment)
     for name in names:
         if name in ONE_PROGRAM:

@@ -208,9 +208,9 @@ def test_the_installer_asks_for_what_is_missing_and_starts_no_service(monkeypatc
     monkeypatch.setattr(programs, "missing_packages", lambda: ["postgres", "sqlite3"])
     programs.install()
     assert log.read_text().splitlines() == [
-        "-q update",
+        "-q -o DPkg::Lock::Timeout=300 update",
         "starting: 101",
-        "-q install -y --no-install-recommends postgresql sqlite3",
+        "-q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends postgresql sqlite3",
         "starting: 101",
     ]
     assert not policy.exists()
