@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -16,7 +17,7 @@ run: $(INSTALLED) ## start returnclock with a sample market; Ctrl-C stops it
 
 test: $(INSTALLED) ## run the tests against real servers; ARGS="-k sqlite" goes to pytest
 	@$(BIN)/python -m tests.servers --install
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(INSTALLED) ## lint, format, types and import directions
 	@$(BIN)/ruff check

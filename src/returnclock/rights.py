@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import Table
 
 from returnclock.kinds import DeadlineKind
-from returnclock.tables.clock import CLOCK_TABLES
+from returnclock.tables.clock import CLOCK_TABLES, vacations
 from returnclock.tables.market import MARKET_TABLES
 
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -24,6 +24,7 @@ _OWN = {
     "clock_events": ("SELECT", "INSERT", "DELETE"),
     "clock_archive": ("SELECT", "INSERT"),
 }
+_DUE = "clock_due"  # the view that a front end reads
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,25 @@ def own_rights(place: Place, account: str, kinds: Sequence[DeadlineKind], versio
     changed = _changed_columns(kinds)
     tables: dict[str, Sequence[str]] = {name: ("SELECT",) for name in sorted({*MARKET_TABLES, *changed})}
     for name, columns in changed.items():
-        tables[name] = ("SELECT", f"UPDATE ({', '.join(map(place.column, columns))})")
+        tables[name] = ("SELECT", _update(place, columns))
     tables |= {name: _OWN.get(name, _ALL) for name in CLOCK_TABLES}
+    # Reconcile says there which table a kind binds, where an older version has not; what is frozen stays.
+    tables["clock_policies"] = (*_OWN["clock_policies"], _update(place, ["table_name"]))
     tables[version_table] = ("SELECT",)
     return [*_entry(place, account), *_on(place, account, tables), *_numbers(place, account, CLOCK_TABLES.values())]
 
 
 def front_end_rights(place: Place, account: str) -> list[str]:
-    """What a front end's account needs: all of the market's tables, and to read ours."""
+    """What a front end's account needs: all of the market's tables, to read ours, and to announce a seller's vacation."""
     tables: dict[str, Sequence[str]] = {name: _ALL for name in MARKET_TABLES}
-    tables |= {name: ("SELECT",) for name in CLOCK_TABLES}
-    return [*_entry(place, account), *_on(place, account, tables), *_numbers(place, account, MARKET_TABLES.values())]
+    tables |= {name: ("SELECT",) for name in (*CLOCK_TABLES, _DUE)}
+    tables[vacations.name] = ("SELECT", "INSERT", _update(place, ["removed_at"]))
+    numbered = (*MARKET_TABLES.values(), vacations)
+    return [*_entry(place, account), *_on(place, account, tables), *_numbers(place, account, numbered)]
+
+
+def _update(place: Place, columns: Iterable[str]) -> str:
+    return f"UPDATE ({', '.join(map(place.column, columns))})"
 
 
 def _changed_columns(kinds: Sequence[DeadlineKind]) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 _SAID = {
     "postgresql": ("SET LOCAL returnclock.unnoted = 'on'", "SET LOCAL returnclock.unnoted = 'off'"),
@@ -31,7 +31,7 @@ def unnoted(connection: Connection) -> Iterator[None]:
         yield
     except BaseException:
         if connection.dialect.name != "postgresql":  # which forgets it with the transaction
-            with suppress(DBAPIError):  # a connection that is lost takes it along
+            with suppress(SQLAlchemyError):  # a connection that is lost takes it along
                 connection.execute(text(end))
         raise
     connection.execute(text(end))

@@ -126,7 +126,7 @@ def test_bare_sql_writes_what_a_stamp_writes(workload: Workload) -> None:
 def test_a_stamper_that_leaves_an_explanation_out_is_refused(workload: Workload) -> None:
     stamping.returnclock(workload, ROWS).run()
     with workload.server() as connection:
-        connection.execute(text("DELETE FROM clock_events WHERE deadline_id = 7"))
+        connection.execute(text("DELETE FROM clock_events WHERE deadline_id = (SELECT min(id) FROM clock_deadlines)"))
     with pytest.raises(WrongOutcome, match="explained"):
         stamping.require_stamped(workload, ROWS)
 

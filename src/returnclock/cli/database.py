@@ -93,6 +93,8 @@ def grants(account: str, front_end: str, host: str, as_json: bool) -> None:
             reason="SQLite knows no accounts. Who may write the file and its folder may do everything: worker, beat, command "
             "and front end run as users who may."
         )
+    if wiring.rulebook.market.mapped:
+        raise Refused(reason='the market is in tables of the shop\'s own; "db check" says which rights on them are missing.')
     with reading(wiring.engine) as connection:
         schema = connection.execute(text("SELECT current_schema()")).scalar_one() if dialect == "postgresql" else ""
     place = Place(dialect, str(wiring.engine.url.database), schema, host)
