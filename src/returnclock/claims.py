@@ -18,7 +18,8 @@ from sqlalchemy.sql.util import ClauseAdapter
 
 from returnclock.kinds import DeadlineKind
 from returnclock.tables.clock import deadlines, is_running
-from returnclock.tables.types import among, beyond
+from returnclock.tables.expressions import beyond
+from returnclock.tables.keys import among
 
 Moment = Column[Any]  # deadlines.c.due_at or deadlines.c.remind_at
 Condition = ColumnElement[bool]

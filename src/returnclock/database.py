@@ -20,8 +20,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import ColumnElement
 
 from returnclock.errors import DatabaseUnreachable
+from returnclock.tables.expressions import sqlite_later
 from returnclock.tables.instants import sqlite_local, sqlite_utc_of, sqlite_utc_of_epoch
-from returnclock.tables.types import sqlite_later, sqlite_utc
+from returnclock.tables.types import sqlite_utc
 
 T = TypeVar("T")
 

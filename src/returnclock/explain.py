@@ -23,7 +23,7 @@ from returnclock.localtime import say_local
 from returnclock.policy import Policy
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, events, outbox, policies, problems
-from returnclock.tables.types import keys_of
+from returnclock.tables.keys import keys_of
 from returnclock.telemetry import Event
 from returnclock.telling import sentence
 

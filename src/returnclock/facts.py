@@ -22,7 +22,8 @@ from returnclock.kinds import DeadlineKind, Party
 from returnclock.policy import Policy, Reckoning
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import archive, deadlines
-from returnclock.tables.types import Instant, among, as_text, read_instant
+from returnclock.tables.keys import among, as_text
+from returnclock.tables.types import Instant, read_instant
 from returnclock.vacations import announced, days_granted
 
 

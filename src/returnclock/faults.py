@@ -25,8 +25,9 @@ from returnclock.kinds import DeadlineKind
 from returnclock.mail import address_fault
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import problems
+from returnclock.tables.keys import among, as_text
 from returnclock.tables.market import buyers, orders, refunds, sellers
-from returnclock.tables.types import Unreadable, among, as_text, legible
+from returnclock.tables.types import Unreadable, legible
 
 # A front end's clock may run ahead of the database's; beyond that a date in the future is a mistake, such as local time.
 CLOCK_SKEW = timedelta(minutes=5)

@@ -19,7 +19,7 @@ from returnclock.ledger import Hand
 from returnclock.rulebook import Guards
 from returnclock.tables.clock import bursts, deadlines
 from returnclock.tables.clock import outbox as notices
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 
 A_MINUTE = timedelta(minutes=1)

@@ -30,7 +30,7 @@ from returnclock.tables.clock import (
     problems,
     runs,
 )
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 
 
 def overdue(connection: Connection, book: Rulebook, now: datetime, by: timedelta = timedelta()) -> list[dict[str, Any]]:

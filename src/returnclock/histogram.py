@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from returnclock.lateness import BOUNDS, Histogram, Lateness
 from returnclock.tables.clock import lateness as table
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 
 
 def record(connection: Connection, kind: str, now: datetime, late: Lateness) -> None:

@@ -25,7 +25,7 @@ from returnclock.remaining import Dates, after_hold, extended_until
 from returnclock.rulebook import Rulebook
 from returnclock.scopes import Scope, any_of
 from returnclock.tables.clock import deadlines, events, holds, is_running, policies
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 
 # From these on a deadline is counted anew; what stood still before has been given back or is no longer of interest.

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, insert, literal, null, select
 
 from returnclock.bulk import insert_rows
 from returnclock.tables.clock import deadlines, events
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 
 COLUMNS = ("deadline_id", "kind", "subject_id", "event", "at", "actor", "run_id", "detail")
 

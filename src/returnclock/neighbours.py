@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from returnclock.database import is_passing
 from returnclock.kinds import DeadlineKind
 from returnclock.market import Lookup
-from returnclock.tables.types import among, as_text, keys_of
+from returnclock.tables.keys import among, as_text, keys_of
 
 
 def held_elsewhere(connection: Connection, kind: DeadlineKind, subject_ids: Sequence[str]) -> set[str]:

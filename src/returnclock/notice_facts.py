@@ -16,7 +16,8 @@ from returnclock.kinds.correction import corrections
 from returnclock.rulebook import Rulebook
 from returnclock.settings import MailSettings
 from returnclock.tables.clock import deadlines, outbox, policies
-from returnclock.tables.types import among, as_text, legible
+from returnclock.tables.keys import among, as_text
+from returnclock.tables.types import legible
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from returnclock.bulk import RowsUpdate
 from returnclock.database import insert_new
 from returnclock.kinds import DeadlineKind, Notice
 from returnclock.tables.clock import deadlines, is_unsent, outbox
-from returnclock.tables.types import among, as_text
+from returnclock.tables.keys import among, as_text
 from returnclock.telemetry import Event
 
 LEASE = timedelta(minutes=5)

@@ -25,7 +25,7 @@ from returnclock.reconcile import pages, unstamped
 from returnclock.recount import CHANGES, Case, Move, recounted
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import events, policies
-from returnclock.tables.types import keys_of
+from returnclock.tables.keys import keys_of
 
 _PAGE = 1000
 _WORDS = {

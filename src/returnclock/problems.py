@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, update
 from returnclock.database import insert_new
 from returnclock.faults import Fault
 from returnclock.tables.clock import problems
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 
 _KEY = (problems.c.table_name, problems.c.subject_id, problems.c.kind, problems.c.code)
 

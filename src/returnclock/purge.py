@@ -28,7 +28,8 @@ from returnclock.rulebook import Rulebook
 from returnclock.settings import RetentionSettings, seconds
 from returnclock.tables.clock import archive, deadlines, events, outbox, runs
 from returnclock.tables.document import as_document
-from returnclock.tables.types import among, beyond
+from returnclock.tables.expressions import beyond
+from returnclock.tables.keys import among
 from returnclock.tally import Tally
 
 LONGEST_RUN = timedelta(hours=1)  # far beyond the workers' own limit for a task; the command has none

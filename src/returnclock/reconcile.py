@@ -22,7 +22,8 @@ from returnclock.rulebook import Rulebook
 from returnclock.stamp import stamp
 from returnclock.tables import clock as own
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, policies
-from returnclock.tables.types import Instant, as_text
+from returnclock.tables.keys import as_text
+from returnclock.tables.types import Instant
 from returnclock.tally import Tally
 
 _PAGE = 5000

@@ -24,7 +24,7 @@ from returnclock.faults import order_fault
 from returnclock.kinds import DeadlineKind
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import LIVE_STATES, deadlines, events, is_live, policies
-from returnclock.tables.types import among, keys_of
+from returnclock.tables.keys import among, keys_of
 from returnclock.telemetry import Event
 from returnclock.write_deadlines import not_before_told, told_of
 

@@ -30,7 +30,7 @@ from returnclock.period import Period, Unit
 from returnclock.recount import CHANGES, NOTICE_GIVEN, Case, Move, recounted, with_past_reminders
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import deadlines, is_running, is_unsent, outbox
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 from returnclock.write_deadlines import Stamping, told_in_ledger, told_of, with_steps
 

@@ -15,8 +15,8 @@ from returnclock.calendars import did_you_mean
 from returnclock.errors import BadUsage
 from returnclock.kinds import DeadlineKind
 from returnclock.tables.clock import deadlines
+from returnclock.tables.keys import as_text
 from returnclock.tables.market import orders
-from returnclock.tables.types import as_text
 
 _SHORT = {"seller": "seller_id", "buyer": "buyer_id"}
 

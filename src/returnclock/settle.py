@@ -12,7 +12,7 @@ from returnclock import ledger
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, events
-from returnclock.tables.types import among, keys_of
+from returnclock.tables.keys import among, keys_of
 from returnclock.telemetry import Event
 
 

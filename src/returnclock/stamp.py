@@ -25,8 +25,8 @@ from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
 from returnclock.stamp_batch import Batch
 from returnclock.tables.clock import changes
+from returnclock.tables.keys import among, as_text, keys_of
 from returnclock.tables.market import disputes
-from returnclock.tables.types import among, as_text, keys_of
 from returnclock.tally import Tally
 
 MOST_REMEMBERED = 20_000  # rows; an import of millions must not grow a worker, and what is forgotten is only read again

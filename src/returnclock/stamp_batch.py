@@ -19,7 +19,7 @@ from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
 from returnclock.settle import settle, withdraw
 from returnclock.tables.clock import LIVE_STATES, deadlines
-from returnclock.tables.types import among, keys_of
+from returnclock.tables.keys import among, keys_of
 from returnclock.tally import Tally
 from returnclock.write_deadlines import Stamping, insert_deadlines, reopen
 

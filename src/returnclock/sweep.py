@@ -33,7 +33,8 @@ from returnclock.ledger import Hand
 from returnclock.neighbours import held_elsewhere
 from returnclock.rulebook import NO_GUARDS, Guards
 from returnclock.tables.clock import deadlines
-from returnclock.tables.types import among, as_text, keys_of, plain
+from returnclock.tables.keys import among, as_text, keys_of
+from returnclock.tables.types import plain
 from returnclock.tally import KindTally, Tally
 from returnclock.unnoted import unnoted
 

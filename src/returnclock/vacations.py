@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, select
 
 from returnclock.tables.clock import vacations
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 
 _ONE_DAY = timedelta(days=1)
 LONGEST = 366  # days of one vacation; a slip of the year must not be walked for a century

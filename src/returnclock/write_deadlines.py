@@ -22,7 +22,7 @@ from returnclock.new_deadlines import insert_explained
 from returnclock.policy import Policy
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import deadlines, outbox, policies
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 
 

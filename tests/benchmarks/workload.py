@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Engine, create_engine, func, select, text
 from returnclock.database import reading, writing
 from returnclock.runs import perform
 from returnclock.tables.clock import deadlines, events, outbox
+from returnclock.tables.keys import as_text
 from returnclock.tables.market import buyers, disputes, orders, sellers
-from returnclock.tables.types import as_text
 from tests.system.crowded_market import PARTIES, add, open_market, present, wired
 
 CHUNK = 10_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from returnclock.kinds import DeadlineKind, Notice, Party
 from returnclock.period import Period
 from returnclock.policy import Policy
+from returnclock.tables.expressions import utc
 from returnclock.tables.market import disputes
-from returnclock.tables.types import utc
 
 REFUSED_DISPUTE = DeadlineKind(
     name="refused_dispute",

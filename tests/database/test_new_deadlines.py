@@ -11,7 +11,7 @@ from returnclock.database import writing
 from returnclock.ledger import Hand
 from returnclock.new_deadlines import insert_explained
 from returnclock.tables.clock import deadlines, events, policies
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 from tests.database.market import MONDAY, Market
 
 # What an array of PostgreSQL would read as its own marks.

@@ -18,7 +18,9 @@ from sqlalchemy.sql import visitors
 from returnclock.market import OWN, Form, Lookup, Market
 from returnclock.policy import Policy
 from returnclock.tables.clock import deadlines
-from returnclock.tables.types import Instant, as_id, later, shop_sql, utc
+from returnclock.tables.expressions import later, shop_sql, utc
+from returnclock.tables.keys import as_id
+from returnclock.tables.types import Instant
 
 
 class Party(StrEnum):

@@ -7,8 +7,8 @@ from sqlalchemy import and_
 from returnclock.kinds.base import DeadlineKind, Notice, Party, Value
 from returnclock.period import Period
 from returnclock.policy import Policy
+from returnclock.tables.expressions import utc
 from returnclock.tables.market import refunds
-from returnclock.tables.types import utc
 
 REFUND_RUNS = and_(refunds.c.status.not_in(("completed", "cancelled")), refunds.c.completed_at.is_(None))
 

@@ -6,8 +6,8 @@ from returnclock.kinds.base import DeadlineKind, Notice, Party
 from returnclock.kinds.refund_completion import REFUND_RUNS
 from returnclock.period import Period
 from returnclock.policy import Policy
+from returnclock.tables.expressions import utc
 from returnclock.tables.market import refunds
-from returnclock.tables.types import utc
 
 _OFFER = Notice(
     moment="outcome",

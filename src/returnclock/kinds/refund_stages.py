@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, and_
 from returnclock.kinds.base import DeadlineKind, Notice, Party
 from returnclock.period import Period
 from returnclock.policy import Policy
+from returnclock.tables.expressions import utc
 from returnclock.tables.market import refunds
-from returnclock.tables.types import utc
 
 
 def _overrun(title: str) -> Notice:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from sqlalchemy import and_
 
 from returnclock.kinds.base import DeadlineKind, Notice, Party
+from returnclock.tables.expressions import utc
 from returnclock.tables.market import disputes
-from returnclock.tables.types import utc
 
 _REMINDER = Notice(
     moment="reminder",

@@ -7,8 +7,8 @@ from sqlalchemy import and_, case, exists, func, or_
 from returnclock.kinds.base import DeadlineKind, Notice, Party, Value
 from returnclock.period import Period
 from returnclock.policy import Policy
+from returnclock.tables.expressions import utc
 from returnclock.tables.market import disputes, orders
-from returnclock.tables.types import utc
 
 # A rude front end forgets to set return_status to requested; a dispute of the order says the same.
 _disputed = exists().where(disputes.c.order_id == orders.c.id).correlate(orders)

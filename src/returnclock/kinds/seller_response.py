@@ -8,8 +8,8 @@ from returnclock.kinds.base import DeadlineKind, Notice, Party, Value
 from returnclock.period import Period
 from returnclock.policy import Policy
 from returnclock.tables.clock import deadlines
+from returnclock.tables.expressions import latest, utc
 from returnclock.tables.market import disputes
-from returnclock.tables.types import latest, utc
 
 _REMINDER = Notice(
     moment="reminder",

@@ -35,9 +35,11 @@ from sqlalchemy.types import NullType, TypeEngine
 
 from returnclock.market import OWN, Form, Lookup, Market, Place
 from returnclock.settings import ColumnMapping, MarketSettings, TableMapping
+from returnclock.tables.expressions import shop_sql, unknown
 from returnclock.tables.instants import as_epoch, in_zone, of_epoch, of_zone
+from returnclock.tables.keys import as_text
 from returnclock.tables.market import MARKET_TABLES
-from returnclock.tables.types import BigId, Instant, Key, as_text, shop_sql, unknown
+from returnclock.tables.types import BigId, Instant, Key
 
 # What a shop that has no such column means by that: its orders are open until a dispute says otherwise.
 _MEANT = {"orders.return_status": "open"}

@@ -11,7 +11,7 @@ from returnclock.ops.targets import Desk, counted, pages
 from returnclock.scopes import Scope
 from returnclock.sweep import DigestHour, before_firing, fire
 from returnclock.tables.clock import deadlines
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 
 
 def fire_now(desk: Desk, scope: Scope, *, digest_at: DigestHour | None = None) -> dict[str, Any]:

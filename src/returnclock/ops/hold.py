@@ -23,7 +23,7 @@ from returnclock.kinds import DeadlineKind
 from returnclock.ops.targets import Desk, counted
 from returnclock.scopes import Scope, any_of
 from returnclock.tables.clock import LIVE_STATES, deadlines, events, holds
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 
 LOOKED_AGAIN = timedelta(minutes=1)  # the claim of a sweep asks every time; this is only for the mark

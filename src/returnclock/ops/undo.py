@@ -25,7 +25,9 @@ from returnclock.period import Period
 from returnclock.policy import Policy, Reckoning, due_at
 from returnclock.scopes import Scope
 from returnclock.tables.clock import deadlines, policies
-from returnclock.tables.types import Instant, Unreadable, among, keys_of, read_instant, utc
+from returnclock.tables.expressions import utc
+from returnclock.tables.keys import among, keys_of
+from returnclock.tables.types import Instant, Unreadable, read_instant
 from returnclock.telemetry import Event
 
 

@@ -14,7 +14,7 @@ from returnclock.database import reading
 from returnclock.follow import Follower
 from returnclock.kinds import DeadlineKind
 from returnclock.tables.clock import deadlines, outbox, policies, problems
-from returnclock.tables.types import among
+from returnclock.tables.keys import among
 
 AT_ONCE = 5000
 
