@@ -81,7 +81,7 @@ def notices_by_state(connection: Connection) -> dict[str, int]:
     """How many notices are queued, sending and dead; those that are sent or suppressed need nobody."""
     chosen = [
         select(outbox.c.state, func.count().label("number")).where(which).group_by(outbox.c.state)
-        for which in (is_unsent, is_dead)
+        for which in (is_unsent & outbox.c.next_attempt_at.is_not(None), is_dead)
     ]
     return {row.state: row.number for query in chosen for row in connection.execute(query)}
 

@@ -91,8 +91,8 @@ Index(
     postgresql_where=is_live,
     sqlite_where=is_live,
 )
-# What is held is found by the index of what is live.
-is_held = deadlines.c.state == literal_column("'held'")
+# What is held is found by the index of what is live, where a statement says that it keeps within it.
+is_held = is_live & (deadlines.c.state == literal_column("'held'"))
 
 events = Table(
     "clock_events",
