@@ -259,6 +259,9 @@ vacations = Table(
     Column("applied_at", Instant, comment="◆ When running deadlines had been moved for it; null until then."),
 )
 Index("ix_clock_vacations_seller", vacations.c.seller_id)
+# Every tick asks for what waits to be applied.
+is_waiting = vacations.c.applied_at.is_(None)
+Index("ix_clock_vacations_waiting", vacations.c.applied_at, postgresql_where=is_waiting, sqlite_where=is_waiting)
 
 archive = Table(
     "clock_archive",

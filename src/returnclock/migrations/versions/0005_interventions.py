@@ -122,6 +122,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_clock_vacations"),
     )
     op.create_index("ix_clock_vacations_seller", "clock_vacations", ["seller_id"], unique=False)
+    waiting = sa.text("applied_at IS NULL")
+    op.create_index(
+        "ix_clock_vacations_waiting", "clock_vacations", ["applied_at"], postgresql_where=waiting, sqlite_where=waiting
+    )
 
 
 def downgrade() -> None:
