@@ -13,13 +13,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, FromClause, Row, Select, func, literal_column, select, union_all
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+    union_all,
+)
 from sqlalchemy.sql.util import ClauseAdapter
+from sqlalchemy.types import NullType
 
 from returnclock.kinds import DeadlineKind
 from returnclock.tables.clock import deadlines, is_running
 from returnclock.tables.expressions import beyond
 from returnclock.tables.keys import among
+from returnclock.tables.types import read_instant
 
 Moment = Column[Any]  # deadlines.c.due_at or deadlines.c.remind_at
 Condition = ColumnElement[bool]
@@ -58,13 +72,22 @@ def claim(
         how many deadlines were looked at, fewer than ``size`` at the end; and of those that are true a row each, with id,
         subject_id, due_at and the other columns.
     """
-    found = connection.execute(_first(kind, moment, now, size, place.after).with_for_update(skip_locked=True)).all()
-    place.claimed = (found[-1].moment, found[-1].id) if found else place.after
+    # The moments as the driver gives them: of a thousand only the last is looked at.
+    first = _first(kind, moment, now, size, place.after)
+    first = first.with_only_columns(deadlines.c.id, type_coerce(moment, NullType()).label("moment"))
+    found = connection.execute(first.with_for_update(skip_locked=True)).all()
+    place.claimed = _place(found[-1]) if found else place.after
     if not found:
         return 0, ()
     of = None if connection.dialect.name in ("mysql", "mariadb") else [kind.subject]
     true = still_due(kind, moment, now, [row.id for row in found], *columns, allowed=allowed)
     return len(found), connection.execute(true.with_for_update(skip_locked=True, of=of)).all()
+
+
+def _place(row: Row[Any]) -> tuple[datetime, int]:
+    moment = read_instant(row.moment)
+    assert isinstance(moment, datetime)
+    return moment, row.id
 
 
 def still_due(

@@ -110,7 +110,14 @@ class _Spelt(UserDefinedType[list[int]]):
 
         What a front end wrote into SQLite in place of a number is no key of any row.
         """
-        return lambda numbers: ", ".join(int.__repr__(number) for number in numbers if isinstance(number, int)) or "NULL"
+
+        def write(numbers: list[int]) -> str:
+            try:
+                return ", ".join(map(int.__repr__, numbers)) or "NULL"
+            except TypeError:
+                return write([number for number in numbers if isinstance(number, int)])
+
+        return write
 
 
 class _Texts(UserDefinedType[list[str]]):

@@ -8,6 +8,7 @@ Imports nothing of ours.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -28,6 +29,8 @@ LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 _UNREADABLE = "~"  # sorts after every digit: the latest of a date and an unreadable one is the unreadable one
 
+_LENGTH = len("2026-11-27 17:40:00.000000Z")
+
 
 class Unreadable(str):
     """What a front end wrote where an instant belongs, when it cannot be read as one."""
@@ -42,6 +45,9 @@ def read_instant(value: object) -> datetime | Unreadable | None:
     """Read any ISO 8601 form (``T`` or space, ``Z``, an offset, or nothing for UTC; a fraction or none) as UTC."""
     if value is None or isinstance(value, datetime):
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, str) and len(value) == _LENGTH and value[-1] == "Z":  # our own form, nearly always
+        with suppress(ValueError):
+            return datetime.fromisoformat(value)
     raw = value.strip() if isinstance(value, str) else str(value)
     try:
         if not isinstance(value, str):
