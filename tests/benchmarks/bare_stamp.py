@@ -94,7 +94,7 @@ def _in_statements(cursor: Any, backend: str) -> int:
 def _make_ready(workload: Workload) -> None:
     """Keep what returnclock itself stamps and tells of all the disputes."""
     workload.restore(workload.rows, stamped=False)
-    perform(workload.wiring, "stamp", trigger="cli", actor="bench")
+    perform(workload.wiring, "stamp", trigger="cli", actor="clock")
     told = ", ".join(f"e.{name} AS told_{name}" for name in _OF_EVENT)
     columns = ", ".join(f"d.{name}" for name in _OF_DEADLINE)
     number = {"postgresql": "bigint", "sqlite": "INTEGER"}.get(workload.engine.dialect.name, "SIGNED")

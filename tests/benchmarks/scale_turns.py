@@ -150,10 +150,10 @@ def churn(market: Market, folder: Path, rounds: int, rows: int) -> dict[str, Any
             let_fall_due(market, rows)
             begun = time.perf_counter()
             for task in ("escalate-disputes", "expire-return-windows"):
-                perform(wiring, task, trigger="cli", actor="bench")
+                perform(wiring, task, trigger="cli", actor="clock")
             sweeping += time.perf_counter() - begun
             begun = time.perf_counter()
-            done = perform(wiring, "purge", trigger="cli", actor="bench", limit=rows)
+            done = perform(wiring, "purge", trigger="cli", actor="clock", limit=rows)
             moved = sum(of["changed"] for kind, of in done["by_kind"].items() if kind != "runs")
             purging.append((moved, time.perf_counter() - begun))
     wiring.engine.dispose()
@@ -196,7 +196,7 @@ def support(market: Market, folder: Path) -> dict[str, float]:
     took = {}
     for task in ("audit", "send-reminders", "reconcile"):
         begun = time.perf_counter()
-        perform(wiring, task, trigger="cli", actor="bench")
+        perform(wiring, task, trigger="cli", actor="clock")
         took[task] = round(time.perf_counter() - begun, 3)
     wiring.engine.dispose()
     return took

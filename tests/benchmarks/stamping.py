@@ -69,12 +69,12 @@ def _work(url: str, folder: Path, told: Pipe) -> None:
             told.recv()
         except EOFError:
             return
-        perform(wiring, "stamp", trigger="cli", actor="bench")
+        perform(wiring, "stamp", trigger="cli", actor="clock")
         told.send(True)
 
 
 def _stamp(workload: Workload) -> None:
-    perform(workload.wiring, "stamp", trigger="cli", actor="bench")
+    perform(workload.wiring, "stamp", trigger="cli", actor="clock")
 
 
 def _warmed(workload: Workload, name: str, rows: int, work: Callable[[], object], settings: Mapping[str, object]) -> Contender:

@@ -17,7 +17,7 @@ def returnclock(workload: Workload, rows: int) -> Contender:
     """The task as a worker performs it, its row in ``clock_runs`` included."""
 
     def sweep() -> None:
-        perform(workload.wiring, "escalate-disputes", trigger="cli", actor="bench")
+        perform(workload.wiring, "escalate-disputes", trigger="cli", actor="clock")
 
     settings = {"processes": 1, "batch_size": workload.wiring.settings.batch_size}
     return warmed(workload, "returnclock", rows, sweep, settings)

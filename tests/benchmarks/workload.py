@@ -42,7 +42,7 @@ class Workload:
         now = present(self.engine)
         with writing(self.engine) as connection:
             _fill(connection, rows, now - OPENED)
-        perform(self.wiring, "stamp", trigger="cli", actor="bench")
+        perform(self.wiring, "stamp", trigger="cli", actor="clock")
         with self.server() as connection:
             for table in KEPT:
                 connection.execute(text(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}"))
