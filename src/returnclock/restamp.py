@@ -39,7 +39,7 @@ CHANGED_MEANWHILE = "changed meanwhile"
 SKIPPED = "skipped, would fire now"
 GIVEN_NOTICE = "given notice"
 
-_MOVING = RowsUpdate(deadlines, ("promised_at", "due_at", "remind_at", "policy_id", "schedule"))
+_MOVING = RowsUpdate(deadlines, ("promised_at", "due_at", "remind_at", "warn_by", "policy_id", "schedule"))
 
 
 @dataclass(frozen=True)
@@ -201,6 +201,7 @@ def _values(stamping: Stamping, kind: DeadlineKind, move: Move, counted: Counted
         "promised_at": counted.reckoning.promised_at,
         "due_at": counted.reckoning.due_at,
         "remind_at": move.kept.remind_at if waits else coming,
+        "warn_by": stamping.book.guards.warn_by(kind, counted.reckoning, now),
         "policy_id": stamping.policy_id(kind, counted.policy),
         "schedule": counted.schedule() | ({NOTICE_GIVEN: now.isoformat()} if case == GIVEN_NOTICE else {}),
     }

@@ -129,6 +129,20 @@ def test_restamp_moves_dates_policy_and_reminders_and_tells_the_ledger_both(mark
     assert market.sweep_all(at=MONDAY + 8 * DAY) == 1
 
 
+def test_a_party_that_was_reminded_of_the_moved_date_is_not_warned_once_more(market: Market) -> None:
+    warned = '\n[ops]\nwarning_lead = "24 hours"\n'
+    market.configure(warned)
+    (dispute,) = opened(market)
+    market.configure(LONGER + warned)
+    market.clock.at = MONDAY + HOUR
+    restamped(market)
+
+    assert market.deadline("seller_response", dispute).warn_by == MONDAY + 7 * DAY
+    market.run("send-reminders", at=MONDAY + 6 * DAY)
+    market.run("deliver-mail")
+    assert market.sweep_all(at=MONDAY + 8 * DAY) == 1
+
+
 def test_a_second_restamp_finds_nothing_more_to_move(sqlite_market: Market) -> None:
     market = sqlite_market
     opened(market, 3)
