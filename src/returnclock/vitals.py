@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
-from sqlalchemy import Connection, Select, exists, func, or_, select
+from sqlalchemy import Connection, Select, exists, func, select
 
+from returnclock import pauses
 from returnclock.calendars import Calendar
 from returnclock.kinds import DeadlineKind
 from returnclock.rulebook import Rulebook
@@ -25,7 +26,6 @@ from returnclock.tables.clock import (
     is_running,
     is_unsent,
     outbox,
-    pauses,
     problems,
     runs,
 )
@@ -112,9 +112,8 @@ class Pause:
 
 def standing_pauses(connection: Connection, now: datetime) -> list[Pause]:
     """The pauses that stand now, the longest first; a pause whose time is over has ended by itself."""
-    stands = (pauses.c.ended_at.is_(None), or_(pauses.c.until.is_(None), pauses.c.until > now), pauses.c.paused_at <= now)
-    rows = connection.execute(select(pauses).where(*stands).order_by(pauses.c.paused_at).limit(CAP))
-    return [Pause(row.what, row.name, _age(row.paused_at, now), row.reason, row.actor) for row in rows]
+    found = sorted(pauses.standing(connection, now), key=lambda row: row["paused_at"])
+    return [Pause(row["what"], row["name"], _age(row["paused_at"], now), row["reason"], row["actor"]) for row in found]
 
 
 def unstamped(connection: Connection, now: datetime) -> Backlog:
