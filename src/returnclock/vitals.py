@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from sqlalchemy import Connection, Select, exists, func, select
 
-from returnclock import pauses
+from returnclock import claims, pauses
 from returnclock.calendars import Calendar
 from returnclock.kinds import DeadlineKind
 from returnclock.rulebook import Rulebook
@@ -53,15 +53,7 @@ class TaskVitals:
 
 def overdue(connection: Connection, kind: DeadlineKind, now: datetime) -> Backlog:
     """The deadlines of a kind that are due, still true and not enforced, among the first CAP that are due."""
-    first = (
-        select(deadlines.c.kind, deadlines.c.subject_id, deadlines.c.starts_at, deadlines.c.due_at)
-        .where(deadlines.c.kind == kind.name, is_running, deadlines.c.due_at <= now)
-        .order_by(deadlines.c.due_at)
-        .limit(CAP)
-        .subquery()
-    )
-    late = select(func.count().label("number"), func.min(first.c.due_at).label("oldest"))
-    row = connection.execute(late.select_from(first).join(kind.subject, kind.still_true(first))).one()
+    row = claims.count_due(connection, kind, deadlines.c.due_at, now, CAP)
     return Backlog(row.number, _age(row.oldest, now))
 
 
