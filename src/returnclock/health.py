@@ -32,6 +32,8 @@ from returnclock.tables.clock import (
 )
 from returnclock.tables.keys import among
 
+_SLACK_S = 60  # a tick may be this much later than its interval before anybody is worried
+
 
 def overdue(connection: Connection, book: Rulebook, now: datetime, by: timedelta = timedelta()) -> list[dict[str, Any]]:
     """Of each kind that has any, how many deadlines are due since ``by`` or longer, and the latest one's lateness (s).
@@ -175,6 +177,11 @@ def last_runs(connection: Connection, tasks: Sequence[str]) -> dict[str, dict[st
         else:
             task["failed_at"], task["error"] = row.finished_at, row.error
     return found
+
+
+def is_stale(age_s: float | None, every_s: float) -> bool:
+    """Whether a task's last success lies longer back than three of its intervals and a minute, or there is none."""
+    return age_s is None or age_s > 3 * every_s + _SLACK_S
 
 
 def open_problems(connection: Connection) -> int:

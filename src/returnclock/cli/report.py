@@ -12,7 +12,6 @@ from returnclock.settings import redacted, seconds
 from returnclock.wiring import Wiring
 
 _MOST_ERRORS = 5
-_SLACK_S = 60  # a tick may be this much later than its interval before anybody is worried
 
 
 def gather(wiring: Wiring) -> dict[str, Any]:
@@ -56,7 +55,7 @@ def _tasks(wiring: Wiring, ran: dict[str, dict[str, Any]], now: datetime) -> dic
     for task in wiring.tasks:
         last, every = ran.get(task, never), seconds(wiring.settings.ticks.of(task))
         age = (now - last["succeeded_at"]).total_seconds() if last["succeeded_at"] else None
-        told[task] = {**last, "expected_every_s": every, "age_s": age, "stale": age is None or age > 3 * every + _SLACK_S}
+        told[task] = {**last, "expected_every_s": every, "age_s": age, "stale": health.is_stale(age, every)}
     return told
 
 

@@ -1,4 +1,4 @@
-"""What each page shows, read in one short transaction: plain values for the templates. Imports vitals, explain and wiring."""
+"""What each page shows, read in one short transaction: plain values for the templates. Imports the nouns and wiring."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from returnclock import vitals
+from returnclock import health, vitals
 from returnclock.calendars import zone
 from returnclock.database import reading
 from returnclock.explain import explain
@@ -25,7 +25,6 @@ STATEMENT_S = 5
 ROWS = 100
 DAYS = 14
 _RUNS = 500
-_SLACK_S = 60
 Page = dict[str, Any]
 
 
@@ -126,8 +125,7 @@ class Pages:
             fares = vitals.task(connection, name)
             every = seconds(self._wiring.settings.ticks.of(name))
             age = (now - fares.succeeded_at).total_seconds() if fares.succeeded_at else None
-            stale = age is None or age > 3 * every + _SLACK_S
-            told.append({"name": name, "every": every, "stale": stale, **vars(fares)})
+            told.append({"name": name, "every": every, "stale": health.is_stale(age, every), **vars(fares)})
         return told
 
     def _rows(self, connection: Connection, now: datetime, *, late: bool) -> list[Any]:
