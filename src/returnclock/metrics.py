@@ -126,8 +126,9 @@ class Scrape:
         limit = seconds(self._wiring.settings.ops.pause_alarm_after)
         self._set(telemetry.PAUSE_LIMIT, limit)
         longest: dict[tuple[str, str], float] = {}
-        for pause in vitals.standing_pauses(connection, now):
-            longest.setdefault((pause.what, pause.name), pause.age_s)
+        for pause in health.standing_pauses(connection, self._wiring.rulebook, now):
+            rests = (pause["what"], pause["name"])
+            longest[rests] = max(pause["for_s"], longest.get(rests, 0.0))
         for (what, name), age_s in sorted(longest.items()):
             self._set(telemetry.PAUSED, age_s, what, name)
 

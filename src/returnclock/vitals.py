@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from sqlalchemy import Connection, Select, exists, func, select
 
-from returnclock import claims, pauses
+from returnclock import claims
 from returnclock.calendars import Calendar
 from returnclock.kinds import DeadlineKind
 from returnclock.rulebook import Rulebook
@@ -89,23 +89,6 @@ def unwarned(connection: Connection, kind: DeadlineKind, now: datetime) -> int:
 def held(connection: Connection, kind: DeadlineKind) -> int:
     """How many deadlines of a kind are held."""
     return _counted(connection, select(deadlines.c.id).where(deadlines.c.kind == kind.name, is_held))
-
-
-@dataclass(frozen=True)
-class Pause:
-    """A task or kind that rests: since how many seconds, and why."""
-
-    what: str
-    name: str
-    age_s: float
-    reason: str
-    actor: str
-
-
-def standing_pauses(connection: Connection, now: datetime) -> list[Pause]:
-    """The pauses that stand now, the longest first; a pause whose time is over has ended by itself."""
-    found = sorted(pauses.standing(connection, now), key=lambda row: row["paused_at"])
-    return [Pause(row["what"], row["name"], _age(row["paused_at"], now), row["reason"], row["actor"]) for row in found]
 
 
 def unstamped(connection: Connection, now: datetime) -> Backlog:

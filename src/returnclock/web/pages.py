@@ -84,7 +84,7 @@ class Pages:
         backlogs = {kind.name: vitals.overdue(connection, kind, now) for kind in active}
         late = {name: waiting for name, waiting in backlogs.items() if waiting.oldest_s > self._wiring.late_limit(name)}
         held = {kind.name: vitals.held(connection, kind) for kind in active}
-        pauses = vitals.standing_pauses(connection, now)
+        pauses = health.standing_pauses(connection, self._wiring.rulebook, now)
         unwarned = {kind.name: vitals.unwarned(connection, kind, now) for kind in active}
         tasks = self._tasks(connection, now)
         waiting = vitals.waiting_notices(connection, now)
