@@ -9,9 +9,10 @@ twice. Imports round, parcels, outbox and mail.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from returnclock import outbox
 from returnclock.clock import Clock
@@ -39,10 +40,9 @@ def deliver(post: Post, *, limit: int | None = None, batch_size: int = 100, seco
     return post.tally
 
 
-def has_work(engine: Engine, clock: Clock) -> bool:
+def has_work(connection: Connection, now: datetime) -> bool:
     """Whether any notice is due for delivery and in nobody's hands."""
-    with reading(engine) as connection:
-        return outbox.is_any_free(connection, clock.now(connection))
+    return outbox.is_any_free(connection, now)
 
 
 def would_deliver(engine: Engine, clock: Clock, *, limit: int | None = None) -> Tally:

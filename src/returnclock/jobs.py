@@ -62,17 +62,17 @@ def has_work(wiring: Wiring, task: str) -> bool:
 
     An idle tick is then one read and one row: it takes no lock that a front end could wait for.
     """
-    engine, clock = wiring.engine, wiring.clock
     swept = wiring.rulebook.tasks()
-    if task in swept:
-        with reading(engine) as connection:
-            ordered = hold.has_work(connection, clock.now(connection)) or vacation.has_work(connection)
-        return ordered or sweep.has_work(engine, clock, swept[task])
-    if task == "stamp":
-        return stamp.has_work(engine)
-    if task == "send-reminders":
-        return remind.has_work(engine, clock, wiring.rulebook.active())
-    return task != "deliver-mail" or deliver.has_work(engine, clock)
+    with reading(wiring.engine) as connection:
+        now = wiring.clock.now(connection)
+        if task in swept:
+            ordered = hold.has_work(connection, now) or vacation.has_work(connection)
+            return ordered or sweep.has_work(connection, now, swept[task])
+        if task == "stamp":
+            return stamp.has_work(connection)
+        if task == "send-reminders":
+            return remind.has_work(connection, now, wiring.rulebook.active())
+        return task != "deliver-mail" or deliver.has_work(connection, now)
 
 
 def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:

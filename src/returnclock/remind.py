@@ -47,11 +47,9 @@ def send_reminders(
     return tally
 
 
-def has_work(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> bool:
+def has_work(connection: Connection, now: datetime, kinds: Sequence[DeadlineKind]) -> bool:
     """Whether any reminder of the kinds is due."""
-    with reading(engine) as connection:
-        now = clock.now(connection)
-        return claims.is_any_due(connection, kinds, deadlines.c.remind_at, now, partial(may_act, connection, now=now))
+    return claims.is_any_due(connection, kinds, deadlines.c.remind_at, now, partial(may_act, connection, now=now))
 
 
 def would_remind(

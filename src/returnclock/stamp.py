@@ -64,10 +64,9 @@ def stamp(
     return run.tally
 
 
-def has_work(engine: Engine) -> bool:
+def has_work(connection: Connection) -> bool:
     """Whether any noted change waits to be stamped."""
-    with reading(engine) as connection:
-        return connection.execute(select(changes.c.id).limit(1)).first() is not None
+    return connection.execute(select(changes.c.id).limit(1)).first() is not None
 
 
 def would_stamp(engine: Engine) -> Tally:

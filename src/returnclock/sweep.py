@@ -82,11 +82,9 @@ def sweep(
     return tally
 
 
-def has_work(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> bool:
+def has_work(connection: Connection, now: datetime, kinds: Sequence[DeadlineKind]) -> bool:
     """Whether any deadline of the kinds is due and still true."""
-    with reading(engine) as connection:
-        now = clock.now(connection)
-        return claims.is_any_due(connection, kinds, deadlines.c.due_at, now, partial(may_act, connection, now=now))
+    return claims.is_any_due(connection, kinds, deadlines.c.due_at, now, partial(may_act, connection, now=now))
 
 
 def would_sweep(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], *, limit: int | None = None) -> Tally:

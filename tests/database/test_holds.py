@@ -147,7 +147,7 @@ def test_a_deadline_that_nobody_has_marked_yet_does_not_fire_under_a_hold(market
     market.run("stamp", at=DUE - SECOND)
 
     with reading(market.engine) as connection:
-        assert not sweep.has_work(market.engine, market.clock, market.wiring.kinds), connection
+        assert not sweep.has_work(connection, market.clock.at, market.wiring.kinds)
     assert market.sweep_all(at=DUE + 30 * SECOND) == 0
     assert market.states("seller_response", dispute) == ["running"]
     assert market.sweep_all(at=DUE + HOUR) == 0
