@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -18,21 +19,24 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
+    Integer,
     Row,
     Select,
+    bindparam,
     func,
     literal_column,
     select,
     type_coerce,
     union_all,
 )
+from sqlalchemy.sql.elements import True_
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.types import NullType
 
 from returnclock.kinds import DeadlineKind
 from returnclock.tables.clock import deadlines, is_running
 from returnclock.tables.expressions import beyond
-from returnclock.tables.keys import among
+from returnclock.tables.keys import Given, among
 from returnclock.tables.types import read_instant
 
 Moment = Column[Any]  # deadlines.c.due_at or deadlines.c.remind_at
@@ -62,7 +66,7 @@ def claim(
     size: int,
     place: Place,
     allowed: Condition,
-    *columns: Any,
+    columns: tuple[Any, ...] = (),
 ) -> tuple[int, Sequence[Row[Any]]]:
     """Lock the next deadlines whose moment has come, and the subjects of those that are still true and ``allowed``.
 
@@ -72,16 +76,28 @@ def claim(
         how many deadlines were looked at, fewer than ``size`` at the end; and of those that are true a row each, with id,
         subject_id, due_at and the other columns.
     """
-    # The moments as the driver gives them: of a thousand only the last is looked at.
-    first = _first(kind, moment, now, size, place.after)
-    first = first.with_only_columns(deadlines.c.id, type_coerce(moment, NullType()).label("moment"))
-    found = connection.execute(first.with_for_update(skip_locked=True)).all()
+    found = connection.execute(_locking_first(moment, place.after is not None), _of_first(kind, now, size, place.after)).all()
     place.claimed = _place(found[-1]) if found else place.after
     if not found:
         return 0, ()
-    of = None if connection.dialect.name in ("mysql", "mariadb") else [kind.subject]
-    true = still_due(kind, moment, now, [row.id for row in found], *columns, allowed=allowed)
-    return len(found), connection.execute(true.with_for_update(skip_locked=True, of=of)).all()
+    ids = [row.id for row in found]
+    return len(found), still_due(connection, kind, moment, now, ids, columns, allowed=allowed, locks=True)
+
+
+@lru_cache
+def _locking_first(moment: Moment, goes_on: bool) -> Select[Any]:
+    """Built once, as all that a batch asks: to build such a statement takes Python as long as PostgreSQL takes to answer it."""
+    after = (bindparam("after_moment", type_=moment.type), bindparam("after_id", type_=deadlines.c.id.type))
+    kind, now = bindparam("kind", type_=deadlines.c.kind.type), bindparam("now", type_=moment.type)
+    first = _first(kind, moment, now, bindparam("size", type_=Integer()), after if goes_on else None)
+    # The moments as the driver gives them: of a thousand only the last is looked at.
+    first = first.with_only_columns(deadlines.c.id, type_coerce(moment, NullType()).label("moment"))
+    return first.with_for_update(skip_locked=True)
+
+
+def _of_first(kind: DeadlineKind, now: datetime, size: int, after: tuple[datetime, int] | None) -> dict[str, Any]:
+    given: dict[str, Any] = {"kind": kind.name, "now": now, "size": size}
+    return given | ({"after_moment": after[0], "after_id": after[1]} if after else {})
 
 
 def _place(row: Row[Any]) -> tuple[datetime, int]:
@@ -91,18 +107,41 @@ def _place(row: Row[Any]) -> tuple[datetime, int]:
 
 
 def still_due(
-    kind: DeadlineKind, moment: Moment, now: datetime, ids: Sequence[int], *columns: Any, allowed: Condition | None = None
-) -> Select[Any]:
+    connection: Connection,
+    kind: DeadlineKind,
+    moment: Moment,
+    now: datetime,
+    ids: Sequence[int],
+    columns: tuple[Any, ...] = (),
+    *,
+    allowed: Condition | None = None,
+    locks: bool = False,
+) -> Sequence[Row[Any]]:
     """Those of the deadlines whose moment has come and that are still true and ``allowed``, in the order of their moment.
 
-    columns, allowed: expressions over ``clock_deadlines`` and the subject.
+    columns, allowed: expressions over ``clock_deadlines`` and the subject. locks: whether the subjects are locked, and those
+    left out that somebody else holds.
     """
+    chosen, over_kept = _among_kept(kind, moment, columns)
+    if allowed is not None and not isinstance(allowed, True_):
+        chosen = chosen.where(over_kept(allowed))
+    if locks:
+        of = None if connection.dialect.name in ("mysql", "mariadb") else [kind.subject]
+        chosen = chosen.with_for_update(skip_locked=True, of=of)
+    return connection.execute(chosen, {"now": now, "ids": ids, "number": len(ids)}).all()
+
+
+@lru_cache(maxsize=256)
+def _among_kept(
+    kind: DeadlineKind, moment: Moment, columns: tuple[Any, ...]
+) -> tuple[Select[Any], Callable[[ColumnElement[Any]], ColumnElement[Any]]]:
     # The limit keeps the two apart: PostgreSQL would look for the ids in the index of what is due, and read all of that.
-    kept = select(deadlines).where(among(deadlines.c.id, ids)).limit(len(ids)).subquery("kept")
+    given = select(deadlines).where(among(deadlines.c.id, Given("ids")))
+    kept = given.limit(bindparam("number", type_=Integer())).subquery("kept")
     over_kept = ClauseAdapter(kept).traverse
-    chosen = _true(kind, kept, [over_kept(column) for column in columns]).where(kept.c[moment.key] <= now)
-    chosen = chosen if allowed is None else chosen.where(over_kept(allowed))
-    return chosen.order_by(kept.c[moment.key], kept.c.id)
+    chosen = _true(kind, kept, [over_kept(column) for column in columns])
+    chosen = chosen.where(kept.c[moment.key] <= bindparam("now", type_=moment.type))
+    return chosen.order_by(kept.c[moment.key], kept.c.id), over_kept
 
 
 def is_any_due(
@@ -115,15 +154,14 @@ def is_any_due(
     """Whether there may be anything to claim: also where none of the first is true and more stand behind them."""
     # Asked of all kinds at once and without their subjects: it is the whole of an idle tick. Each in the order of the index,
     # or PostgreSQL reads the table from its beginning, to come upon one soon where there is none.
-    one_each = [_first(kind, moment, now, 1, None).subquery() for kind in kinds]
+    one_each = [_first(kind.name, moment, now, 1, None).subquery() for kind in kinds]
     if not one_each:  # a sweep whose kinds are all off
         return False
     if connection.execute(union_all(*(select(one.c.id) for one in one_each))).first() is None:
         return False
     for kind in kinds:
-        first = connection.execute(_first(kind, moment, now, _LOOKED_AT, None)).all()
-        true = still_due(kind, moment, now, [row.id for row in first], allowed=allowed(kind)).limit(1)
-        if len(first) == _LOOKED_AT or (first and connection.execute(true).first()):
+        first = [row.id for row in connection.execute(_first(kind.name, moment, now, _LOOKED_AT, None))]
+        if len(first) == _LOOKED_AT or (first and still_due(connection, kind, moment, now, first, allowed=allowed(kind))):
             return True
     return False
 
@@ -134,7 +172,7 @@ def count_due(connection: Connection, kind: DeadlineKind, moment: Moment, now: d
     Returns:
         ``number``, and the ``oldest`` moment among them or None.
     """
-    first = _first(kind, moment, now, most or COUNTED, None).subquery()
+    first = _first(kind.name, moment, now, most or COUNTED, None).subquery()
     counting = select(func.count().label("number"), func.min(first.c.moment).label("oldest"))
     return connection.execute(counting.join_from(first, kind.subject, kind.still_true(first))).one()
 
@@ -154,10 +192,11 @@ def _true(kind: DeadlineKind, kept: FromClause, columns: Sequence[Any]) -> Selec
     return chosen.where(kept.c.kind == kind.name, kept.c.state == literal_column("'running'"))
 
 
-def _first(kind: DeadlineKind, moment: Moment, now: datetime, size: int, after: tuple[datetime, int] | None) -> Select[Any]:
+def _first(kind: Any, moment: Moment, now: Any, size: Any, after: tuple[Any, Any] | None) -> Select[Any]:
+    """The first deadlines in the order of their moment; what it is given are values, or parameters that get theirs later."""
     chosen = (
         select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.starts_at, moment.label("moment"))
-        .where(deadlines.c.kind == kind.name, is_running, moment <= now)
+        .where(deadlines.c.kind == kind, is_running, moment <= now)
         .order_by(moment, deadlines.c.id)
         .limit(size)
     )

@@ -8,7 +8,7 @@ months, as monitoring wants them.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -33,14 +33,11 @@ class Lateness:
     @classmethod
     def of(cls, seconds: Iterable[float]) -> Lateness:
         """Of these, in seconds."""
-        made = cls()
-        for late in seconds:
-            made.cells[math.floor(math.log(max(late, _SMALLEST)) / _STEP)] += 1
-            made.below[BOUNDS[bisect_left(BOUNDS, late)]] += 1
-            made.count += 1
-            made.sum_s += late
-            made.max_s = max(made.max_s, late)
-        return made
+        late = sorted(seconds)
+        cells = [math.floor(math.log(one if one > _SMALLEST else _SMALLEST) / _STEP) for one in late]
+        up_to = [0, *(bisect_right(late, bound) for bound in BOUNDS)]
+        below = {bound: there - here for bound, here, there in zip(BOUNDS, up_to, up_to[1:], strict=False) if there > here}
+        return cls(len(late), math.fsum(late), max(late[-1:], default=0.0), Counter(cells), Counter(below))
 
     def add(self, other: Lateness) -> None:
         """Add what another batch found."""

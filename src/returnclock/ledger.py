@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, literal, null, select
+from sqlalchemy import ColumnElement, Connection, Insert, bindparam, insert, literal, null, select
 
 from returnclock.bulk import insert_rows
 from returnclock.tables.clock import deadlines, events
-from returnclock.tables.keys import among
+from returnclock.tables.keys import Given, among
 
 COLUMNS = ("deadline_id", "kind", "subject_id", "event", "at", "actor", "run_id", "detail")
 
@@ -35,14 +36,29 @@ def record(
     """Write one event for each of the deadlines, in one statement; ``event`` may be an expression over the deadline."""
     if not deadline_ids:
         return
+    given: dict[str, Any] = {"of_ids": deadline_ids, "told_at": now, "told_by": hand.actor, "told_in": hand.run_id}
+    if detail is not None:
+        given["told_detail"] = dict(detail)
+    if isinstance(event, str):
+        connection.execute(_of_named_event(detail is not None), given | {"told_event": event})
+    else:
+        connection.execute(_recording(event, detail is not None), given)
+
+
+@lru_cache
+def _of_named_event(with_detail: bool) -> Insert:
+    return _recording(bindparam("told_event", type_=events.c.event.type), with_detail)
+
+
+def _recording(event: ColumnElement[str], with_detail: bool) -> Insert:
     told = select(
-        deadlines.c.id,
-        deadlines.c.kind,
-        deadlines.c.subject_id,
-        *common_columns(hand, literal(now, events.c.at.type), event),
-        null() if detail is None else literal(dict(detail), events.c.detail.type),
-    ).where(among(deadlines.c.id, deadline_ids))
-    connection.execute(insert(events).from_select(COLUMNS, told.order_by(deadlines.c.id)))
+        *(deadlines.c.id, deadlines.c.kind, deadlines.c.subject_id, event),
+        bindparam("told_at", type_=events.c.at.type),
+        bindparam("told_by", type_=events.c.actor.type),
+        bindparam("told_in", type_=events.c.run_id.type),
+        bindparam("told_detail", type_=events.c.detail.type) if with_detail else null(),
+    ).where(among(deadlines.c.id, Given("of_ids")))
+    return insert(events).from_select(COLUMNS, told.order_by(deadlines.c.id))
 
 
 def common_columns(hand: Hand, at: ColumnElement[Any], event: str | ColumnElement[str]) -> tuple[ColumnElement[Any], ...]:

@@ -86,7 +86,7 @@ def _batch(
     with writing(engine) as connection:
         now = clock.now(connection)
         allowed = may_act(connection, kind, now)
-        looked_at, rows = claims.claim(connection, kind, deadlines.c.remind_at, now, size, place, allowed, *_READ)
+        looked_at, rows = claims.claim(connection, kind, deadlines.c.remind_at, now, size, place, allowed, _READ)
         done.examined = len(rows)
         if not rows:
             return looked_at, done

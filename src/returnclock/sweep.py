@@ -9,39 +9,33 @@ waits for a front end, and none can deadlock.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, literal, select, true, type_coerce, update
-from sqlalchemy.types import NullType
+from sqlalchemy import Connection, Engine, Row, case, func, select
 
-from returnclock import claims, histogram, ledger, outbox
+from returnclock import claims, histogram
 from returnclock.batches import in_rounds
 from returnclock.claims import Place
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import CountsDisagree
+from returnclock.firing import DigestHour, before_firing, fire
 from returnclock.guards import may_act, room, spare, spend, unwarned
-from returnclock.kinds import DeadlineKind, Value
+from returnclock.kinds import DeadlineKind
 from returnclock.lateness import Lateness
 from returnclock.ledger import Hand
 from returnclock.neighbours import held_elsewhere
 from returnclock.rulebook import NO_GUARDS, Guards
 from returnclock.tables.clock import deadlines
-from returnclock.tables.keys import among, as_text, keys_of
-from returnclock.tables.types import plain
 from returnclock.tally import KindTally, Tally
-from returnclock.unnoted import unnoted
 
 # A row that is inserted elsewhere without a foreign key may turn up between the second look and the change. The batch is rolled
 # back, as for every count that disagrees, and taken again as things then are.
 _ATTEMPTS = 3
-DigestHour = Callable[[datetime], datetime]
 
 
 @dataclass(frozen=True)
@@ -135,7 +129,7 @@ def _batch(means: _Means, kind: DeadlineKind, place: Place, size: int) -> tuple[
         now = means.clock.now(connection)
         size = room(connection, kind, now, guards, size)
         allowed = may_act(connection, kind, now)
-        looked_at, claimed = claims.claim(connection, kind, deadlines.c.due_at, now, size, place, allowed, *before_firing(kind))
+        looked_at, claimed = claims.claim(connection, kind, deadlines.c.due_at, now, size, place, allowed, before_firing(kind))
         ready = _still_due(connection, kind, now, claimed)
         unready = [row for row in ready if row.unwarned]
         spared = spare(connection, kind, hand, now, unready) if unready else set()
@@ -156,65 +150,6 @@ def _batch(means: _Means, kind: DeadlineKind, place: Place, size: int) -> tuple[
         )
 
 
-def before_firing(kind: DeadlineKind) -> tuple[Any, ...]:
-    """What firing needs to know of each: whether its party was warned, and what it would change of the subject as it is."""
-    # As the driver gives them: they are only compared and kept, and a thousand conversions cost more than they say.
-    was = (type_coerce(kind.subject.c[name], NullType()).label(f"was_{name}") for name in kind.effect)
-    return (unwarned().label("unwarned"), *was)
-
-
-def fire(
-    connection: Connection,
-    kind: DeadlineKind,
-    hand: Hand,
-    now: datetime,
-    ready: Sequence[Row[Any]],
-    *,
-    digest_at: DigestHour | None = None,
-    by_hand: Mapping[str, Any] | None = None,
-    noted: bool = True,
-) -> int:
-    """Let deadlines take effect that are claimed: change the subjects, settle, record, queue; all counts must agree.
-
-    by_hand: what the ledger says of an operator who has them take effect now, due or not. noted: whether the change is to be
-    noted for stamp, because another kind heeds it.
-
-    Returns:
-        how many notices were queued.
-
-    Raises:
-        CountsDisagree: the transaction must be rolled back.
-    """
-    ids = [row.id for row in ready]
-    with nullcontext() if noted else unnoted(connection):
-        _change(connection, kind, now, ready, ahead=by_hand is not None)
-    due = true() if by_hand is not None else deadlines.c.due_at <= now
-    settled = connection.execute(
-        update(deadlines)
-        .where(among(deadlines.c.id, ids), deadlines.c.state == "running", due)
-        .values(state="fired", fired_at=now, settled_at=now, remind_at=None)
-    )
-    _agree(kind, len(ready), settled.rowcount, deadlines.name)
-    _record(connection, kind, hand, now, ready, by_hand or {})
-    notices = kind.notices_for("outcome")
-    queued = outbox.queue(connection, kind, notices, ids, now, not_before=digest_at(now) if digest_at else None)
-    _agree(kind, len(ready) * len(notices), queued, "clock_outbox")
-    return queued
-
-
-def _record(
-    connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime, ready: Sequence[Row[Any]], more: Mapping[str, Any]
-) -> None:
-    """Write the events, each with what the subject was before; nearly all were the same, so that a batch is few statements."""
-    alike: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for row in ready:
-        alike[tuple(row[-len(kind.effect) :]) if kind.effect else ()].append(row[0])
-    for values, ids in alike.items():
-        was = {name: plain(value) for name, value in zip(kind.effect, values, strict=True) if value is not None}
-        detail = {**more, "was_row": was} if kind.effect else dict(more)
-        ledger.record(connection, hand, now, kind.event, ids, detail or None)
-
-
 def _still_due(connection: Connection, kind: DeadlineKind, now: datetime, claimed: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
     """Ask all conditions again, now that the rows are locked, where they look at other rows than those that are locked.
 
@@ -227,41 +162,7 @@ def _still_due(connection: Connection, kind: DeadlineKind, now: datetime, claime
         return claimed
     held = held_elsewhere(connection, kind, [row.subject_id for row in claimed])
     free = [row.id for row in claimed if row.subject_id not in held]
-    true = claims.still_due(kind, deadlines.c.due_at, now, free, *before_firing(kind))
-    return connection.execute(true).all() if free else ()
-
-
-def _change(connection: Connection, kind: DeadlineKind, now: datetime, ready: Sequence[Row[Any]], *, ahead: bool) -> None:
-    if not kind.effect:
-        return
-    due_at = (
-        select(deadlines.c.due_at)
-        .where(
-            deadlines.c.kind == kind.name,
-            deadlines.c.subject_id == as_text(kind.subject_key),
-            deadlines.c.starts_at == kind.starts_at,
-        )
-        .scalar_subquery()
-    )
-    written = {
-        Value.NOW: literal(now, deadlines.c.due_at.type),
-        Value.DUE_AT: literal(now, deadlines.c.due_at.type) if ahead else due_at,
-    }
-    values: dict[str, Any] = {}
-    for name, value in kind.effect.items():
-        values[name] = kind.forms.get(name, _as_it_is)(written[value]) if isinstance(value, Value) else value
-    keys = keys_of([row.subject_id for row in ready], kind.subject_key)
-    changed = connection.execute(update(kind.subject).where(among(kind.subject_key, keys), kind.runs_while).values(values))
-    _agree(kind, len(ready), changed.rowcount, kind.subject.name)
-
-
-def _as_it_is(moment: ColumnElement[Any]) -> ColumnElement[Any]:
-    return moment
-
-
-def _agree(kind: DeadlineKind, expected: int, found: int, table: str) -> None:
-    if expected != found:
-        raise CountsDisagree(kind=kind.name, claimed=expected, changed=found, table=table)
+    return claims.still_due(connection, kind, deadlines.c.due_at, now, free, before_firing(kind)) if free else ()
 
 
 def _lateness(rows: Sequence[Row[Any]], now: datetime) -> Lateness:

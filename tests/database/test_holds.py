@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from returnclock import claims, sweep
+from returnclock import claims, firing, sweep
 from returnclock.database import reading, writing
 from returnclock.errors import BadUsage, NotFound, Refused
 from returnclock.explain import explain
@@ -248,13 +248,13 @@ def test_a_hold_waits_for_the_sweep_that_has_claimed_the_deadline(postgres_marke
     with writing(market.engine) as connection:
         kind = market.wiring.rulebook.kind("seller_response")
         ready = connection.execute(
-            claims.all_true(kind, *sweep.before_firing(kind)).with_for_update(of=[deadlines, kind.subject])
+            claims.all_true(kind, *firing.before_firing(kind)).with_for_update(of=[deadlines, kind.subject])
         ).all()
         thread = threading.Thread(target=lambda: done.append(operator.hold("disputes", dispute)["held"]))
         thread.start()
         thread.join(timeout=1)
         assert thread.is_alive()
-        sweep.fire(connection, kind, operator.desk().hand, DUE, ready)
+        firing.fire(connection, kind, operator.desk().hand, DUE, ready)
     thread.join(timeout=20)
 
     assert done == [0]

@@ -92,7 +92,7 @@ def test_a_run_that_fails_is_kept_with_its_error_and_changes_nothing(market: Mar
     def break_down(*_: object, **__: object) -> int:
         raise RuntimeError("the outbox broke down")
 
-    monkeypatch.setattr("returnclock.sweep.outbox.queue", break_down)
+    monkeypatch.setattr("returnclock.firing.outbox.queue", break_down)
     with pytest.raises(RuntimeError):
         market.run("escalate-disputes", at=DUE)
 

@@ -54,7 +54,7 @@ class Notice:
     digest: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity: what statements are built of cannot be compared
 class DeadlineKind:
     """One promise of the market.
 

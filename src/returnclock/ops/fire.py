@@ -1,4 +1,4 @@
-"""Fire now: lets deadlines take effect before or at their time, because an operator says so. Imports sweep and targets."""
+"""Fire now: lets deadlines take effect before or at their time, because an operator says so. Imports firing and targets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from returnclock import claims, holds
 from returnclock.database import writing
 from returnclock.errors import Refused
+from returnclock.firing import DigestHour, before_firing, fire
 from returnclock.ops.targets import Desk, counted, pages
 from returnclock.scopes import Scope
-from returnclock.sweep import DigestHour, before_firing, fire
 from returnclock.tables.clock import deadlines
 from returnclock.tables.keys import among
 

@@ -119,7 +119,8 @@ def _shop_sql(element: shop_sql, compiler: Any, **kw: Any) -> str:
 class beyond(FunctionElement[bool]):
     """Whether a row comes after a given one in the order of two columns.
 
-    PostgreSQL and SQLite look the pair up in an index; MariaDB reads an index for it only when it is spelt out.
+    PostgreSQL and SQLite look the pair up in an index; MariaDB reads an index for it only when it is spelt out. The row is two
+    values, or two parameters that get theirs at execution.
     """
 
     type = Boolean()
@@ -128,7 +129,7 @@ class beyond(FunctionElement[bool]):
     def __init__(self, columns: tuple[ColumnElement[Any], ColumnElement[Any]], row: tuple[Any, Any]) -> None:
         (first, second), (one, other) = (
             columns,
-            (literal(value, column.type) for value, column in zip(row, columns, strict=True)),
+            (_given(value, column) for value, column in zip(row, columns, strict=True)),
         )
         spelt_out = or_(first > one, and_(first == one, second > other))
         super().__init__(tuple_(first, second) > tuple_(one, other), spelt_out)
@@ -136,6 +137,10 @@ class beyond(FunctionElement[bool]):
     def self_group(self, against: Any = None) -> Any:
         """Stand as it is, as `among` does."""
         return self
+
+
+def _given(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return value if isinstance(value, ColumnElement) else literal(value, column.type)
 
 
 @compiles(beyond)
