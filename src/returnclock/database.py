@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from random import uniform
 from time import monotonic, sleep
 from typing import Any, TypeVar
@@ -132,7 +133,7 @@ def _prepare_sqlite(engine: Engine) -> None:
         # The driver's own BEGIN comes late and is deferred; two writers would then meet in the middle of a batch.
         dbapi_connection.isolation_level = None
         # SQLite keeps text that is no UTF-8; refusing to read it would stop every row that is read beside it.
-        dbapi_connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        dbapi_connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         for name, arguments, function in _SQLITE_FUNCTIONS:
             dbapi_connection.create_function(name, arguments, function, deterministic=True)
         _write_ahead(dbapi_connection)

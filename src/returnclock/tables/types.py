@@ -8,7 +8,6 @@ Imports nothing of ours.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -46,8 +45,10 @@ def read_instant(value: object) -> datetime | Unreadable | None:
     if value is None or isinstance(value, datetime):
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, str) and len(value) == _LENGTH and value[-1] == "Z":  # our own form, nearly always
-        with suppress(ValueError):
+        try:  # a thousand times a batch: contextlib's suppress takes as long as the reading itself
             return datetime.fromisoformat(value)
+        except ValueError:
+            pass
     raw = value.strip() if isinstance(value, str) else str(value)
     try:
         if not isinstance(value, str):

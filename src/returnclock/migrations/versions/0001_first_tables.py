@@ -299,7 +299,6 @@ def _create_clock() -> None:
             "error", LongText, nullable=True, comment="Why it is late, dead or suppressed; null once it is sent plainly."
         ),
         sa.CheckConstraint("state IN ('queued', 'sending', 'sent', 'dead', 'suppressed')", name=("ck_clock_outbox_state")),
-        sa.ForeignKeyConstraint(["deadline_id"], ["clock_deadlines.id"], name=("fk_clock_outbox_deadline_id")),
         sa.PrimaryKeyConstraint("id", name=("pk_clock_outbox")),
         sa.UniqueConstraint("key", name=("uq_clock_outbox_key")),
     )
