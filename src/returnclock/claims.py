@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import (
     Column,
     ColumnElement,
+    CompoundSelect,
     Connection,
     FromClause,
     Integer,
@@ -152,18 +153,24 @@ def is_any_due(
     allowed: Callable[[DeadlineKind], Condition],
 ) -> bool:
     """Whether there may be anything to claim: also where none of the first is true and more stand behind them."""
-    # Asked of all kinds at once and without their subjects: it is the whole of an idle tick. Each in the order of the index,
-    # or PostgreSQL reads the table from its beginning, to come upon one soon where there is none.
-    one_each = [_first(kind.name, moment, now, 1, None).subquery() for kind in kinds]
-    if not one_each:  # a sweep whose kinds are all off
+    if not kinds:  # a sweep whose kinds are all off
         return False
-    if connection.execute(union_all(*(select(one.c.id) for one in one_each))).first() is None:
+    if connection.execute(_one_of_each(tuple(kind.name for kind in kinds), moment), {"now": now}).first() is None:
         return False
     for kind in kinds:
         first = [row.id for row in connection.execute(_first(kind.name, moment, now, _LOOKED_AT, None))]
         if len(first) == _LOOKED_AT or (first and still_due(connection, kind, moment, now, first, allowed=allowed(kind))):
             return True
     return False
+
+
+@lru_cache
+def _one_of_each(kinds: tuple[str, ...], moment: Moment) -> CompoundSelect[Any]:
+    # Asked of all kinds at once and without their subjects: it is the whole of an idle tick. Each in the order of the index,
+    # or PostgreSQL reads the table from its beginning, to come upon one soon where there is none.
+    now = bindparam("now", type_=moment.type)
+    one_each = [_first(literal_column(f"'{kind}'"), moment, now, literal_column("1"), None).subquery() for kind in kinds]
+    return union_all(*(select(one.c.id) for one in one_each))
 
 
 def count_due(connection: Connection, kind: DeadlineKind, moment: Moment, now: datetime, most: int = 0) -> Row[Any]:

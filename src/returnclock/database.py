@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import ColumnElement
 
 from returnclock.errors import DatabaseUnreachable
+from returnclock.sqlstates import is_passing
 from returnclock.tables.expressions import sqlite_later
 from returnclock.tables.instants import sqlite_local, sqlite_utc_of, sqlite_utc_of_epoch
 from returnclock.tables.types import sqlite_utc
@@ -51,6 +52,7 @@ _IN_EACH_TRANSACTION = {
 _SET_POSTGRESQL = "SELECT " + ", ".join(
     f"set_config('{name}', '{value}', true)" for name, value in _IN_EACH_TRANSACTION.items()
 )
+_SET_POSTGRESQL_UNSYNCED = _SET_POSTGRESQL + ", set_config('synchronous_commit', 'off', true)"
 _SET_MARIADB = (
     f"SET time_zone='+00:00', max_statement_time={STATEMENT_S}, innodb_lock_wait_timeout={LOCK_S}, "
     # The lock on a table's definition, for which MariaDB would otherwise wait a day while a front end alters the table.
@@ -66,13 +68,6 @@ _LIBPQ: dict[str, str | int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-
-# Serialization, deadlock, lock not available, cancelled or timed out; too many clients; the server ends, crashed, starts, or
-# ended the session; idle in transaction. All of class 08, where PgBouncer's own words are too, is a lost connection.
-_RETRIED_SQLSTATES = {"40001", "40P01", "55P03", "57014", "53300", "57P01", "57P02", "57P03", "57P05", "25P03"}
-# Record changed since it was read, server shuts down, lock wait, deadlock, cancelled, connection killed, statement timed
-# out, connection gone, connection lost.
-_RETRIED_MARIADB = {1020, 1053, 1205, 1213, 1317, 1927, 1969, 2006, 2013}
 
 
 def open_engine(url: str, *, pool_size: int = 5) -> Engine:
@@ -124,7 +119,8 @@ def _prepare_postgresql(engine: Engine) -> None:
     def begun(connection: Connection) -> None:
         # In each transaction, not once a session: PgBouncer refuses them as options of the connection, and in its transaction
         # mode a session's settings would reach whoever gets that session next.
-        connection.exec_driver_sql(_SET_POSTGRESQL).close()
+        lasting = connection.get_execution_options().get("returnclock_lasting", True)
+        connection.exec_driver_sql(_SET_POSTGRESQL if lasting else _SET_POSTGRESQL_UNSYNCED).close()
 
 
 def _prepare_sqlite(engine: Engine) -> None:
@@ -159,14 +155,19 @@ def _write_ahead(connection: Any) -> None:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def writing(engine: Engine, *, lasting: bool = True) -> Iterator[Connection]:
     """One transaction that changes something: committed at the end, rolled back when anything is raised.
+
+    lasting: whether it must outlive a crash of the server from the moment of its commit. What need not, PostgreSQL writes to
+    disk within a second, and nobody waits for that.
 
     Raises:
         DatabaseUnreachable: when no connection could be had.
     """
-    with _connected(engine) as connection, connection.begin():
-        yield connection
+    with _connected(engine) as raw:
+        connection = raw if lasting else raw.execution_options(returnclock_lasting=False)
+        with connection.begin():
+            yield connection
 
 
 @contextmanager
@@ -225,19 +226,6 @@ def _connected(engine: Engine) -> Iterator[Connection]:
         raise DatabaseUnreachable(url=engine.url.render_as_string(hide_password=True), reason=reason) from fault
     with connection:
         yield connection
-
-
-def is_passing(fault: DBAPIError) -> bool:
-    """Whether the same batch may succeed when it is simply tried again: a lost connection, a lock, a serialization failure."""
-    if fault.connection_invalidated:
-        return True
-    original: Any = fault.orig
-    state = getattr(original, "sqlstate", None) or ""
-    if state in _RETRIED_SQLSTATES or state.startswith("08"):
-        return True
-    if original is not None and original.args and original.args[0] in _RETRIED_MARIADB:
-        return True
-    return "database is locked" in str(original) or "database table is locked" in str(original)
 
 
 def retried(batch: Callable[[], T], *, attempts: int = 8, at_once: bool = True) -> T:

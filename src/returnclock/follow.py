@@ -22,8 +22,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from returnclock.database import is_passing, reading
+from returnclock.database import reading
 from returnclock.errors import Refused
+from returnclock.sqlstates import is_passing
 from returnclock.tables.clock import events
 
 AT_ONCE = 5000

@@ -1,7 +1,7 @@
 """Guards: what keeps a deadline that is due from taking effect: a hold, a pause, a burst cap, a warning that is not out.
 
 Each is a condition of the claim, or a count under the lock of a row, so that any number of workers honour it together.
-Imports holds, pauses, outbox and ledger.
+Imports interventions, outbox and ledger.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, false, func, or_, select, update
 
-from returnclock import holds, ledger, outbox, pauses
+from returnclock import holds, ledger, outbox, pauses, unfireable
 from returnclock.database import insert_new
+from returnclock.interventions import standing
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Guards
@@ -28,13 +29,15 @@ ON_THE_WAY = 24
 
 
 def may_act(connection: Connection, kind: DeadlineKind, now: datetime) -> ColumnElement[bool]:
-    """The condition under which deadlines of the kind may take effect or be reminded of now: no hold, no pause.
+    """The condition under which deadlines of the kind may take effect or be reminded of now: no hold, no pause, no refusal.
 
     Asked in each batch's own transaction, so that an intervention binds every worker from its next batch on.
     """
-    if pauses.of(connection, now, "kind", kind.name):
+    stands = standing(connection, now)
+    if stands.paused and pauses.of(connection, now, "kind", kind.name):
         return false()
-    return holds.not_held(kind, holds.standing(connection, now))
+    free = holds.not_held(kind, holds.standing(connection, now) if stands.held else ())
+    return and_(free, unfireable.not_set_aside(kind, now)) if stands.set_aside else free
 
 
 def room(connection: Connection, kind: DeadlineKind, now: datetime, guards: Guards, size: int) -> int:

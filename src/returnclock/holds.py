@@ -50,11 +50,14 @@ class Hold:
         return self.ends_at is not None and self.ends_at <= now
 
 
+def begun(now: Any) -> tuple[ColumnElement[bool], ...]:
+    """The conditions that a hold has begun at an instant, or at a parameter that gets one, and that it is not done."""
+    return holds.c.done_at.is_(None), holds.c.starts_at <= now
+
+
 def unfinished(connection: Connection, now: datetime, *, to_come: bool = False) -> list[Hold]:
     """The holds that have begun, or are ``to_come``, and whose last deadline does not run again yet; oldest first."""
-    chosen = select(holds).where(holds.c.done_at.is_(None)).order_by(holds.c.id)
-    if not to_come:
-        chosen = chosen.where(holds.c.starts_at <= now)
+    chosen = select(holds).where(*((holds.c.done_at.is_(None),) if to_come else begun(now))).order_by(holds.c.id)
     return [
         Hold(
             row.id,

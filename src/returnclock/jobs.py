@@ -10,11 +10,14 @@ from datetime import datetime, time, timedelta
 from difflib import get_close_matches
 from functools import partial
 
+from sqlalchemy import Connection
+
 from returnclock import deliver, health, remind, stamp, sweep
 from returnclock.calendars import zone
 from returnclock.database import reading
 from returnclock.errors import DeadlinesLate, StillPaused, UnknownTask
 from returnclock.hands import Post
+from returnclock.interventions import Standing, standing
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.localtime import later_instant
@@ -57,22 +60,24 @@ def job_for(wiring: Wiring, task: str) -> Callable[[Job], Tally]:
     raise UnknownTask(task=task, hint=hint, known=", ".join(wiring.tasks))
 
 
-def has_work(wiring: Wiring, task: str) -> bool:
+def has_work(wiring: Wiring, task: str, connection: Connection, now: datetime, stands: Standing) -> bool:
     """Whether a task would find anything to do; always true of those that cannot tell without doing it.
 
-    An idle tick is then one read and one row: it takes no lock that a front end could wait for.
+    It takes no lock that a front end could wait for. stands: what `interventions.standing` says.
     """
     swept = wiring.rulebook.tasks()
-    with reading(wiring.engine) as connection:
-        now = wiring.clock.now(connection)
-        if task in swept:
-            ordered = hold.has_work(connection, now) or vacation.has_work(connection)
-            return ordered or sweep.has_work(connection, now, swept[task])
-        if task == "stamp":
-            return stamp.has_work(connection)
-        if task == "send-reminders":
-            return remind.has_work(connection, now, wiring.rulebook.active())
-        return task != "deliver-mail" or deliver.has_work(connection, now)
+    if task in swept:
+        return any(_orders(connection, now, stands)) or sweep.has_work(connection, now, swept[task])
+    if task == "stamp":
+        return stamp.has_work(connection)
+    if task == "send-reminders":
+        return remind.has_work(connection, now, wiring.rulebook.active())
+    return task != "deliver-mail" or deliver.has_work(connection, now)
+
+
+def _orders(connection: Connection, now: datetime, stands: Standing) -> tuple[bool, bool]:
+    """Whether holds, and whether vacations wait to be carried out by a sweep."""
+    return stands.held and hold.has_work(connection, now), stands.vacation_waits
 
 
 def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
@@ -80,8 +85,8 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
     if job.dry_run:
         return sweep.would_sweep(wiring.engine, wiring.clock, kinds, limit=job.limit)
     with reading(wiring.engine) as connection:
-        holds_wait = hold.has_work(connection, wiring.clock.now(connection))
-        vacations_wait = vacation.has_work(connection)
+        now = wiring.clock.now(connection)
+        holds_wait, vacations_wait = _orders(connection, now, standing(connection, now))
     desk = Desk(wiring.engine, wiring.clock, wiring.rulebook, job.hand, "what was ordered is carried out")
     if holds_wait:
         hold.enact(desk)

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, literal_column, select
 from sqlalchemy.exc import DBAPIError
 
-from returnclock.database import is_passing
 from returnclock.kinds import DeadlineKind
 from returnclock.market import Lookup
+from returnclock.sqlstates import is_passing
 from returnclock.tables.keys import among, as_text, keys_of
 
 

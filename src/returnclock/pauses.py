@@ -8,17 +8,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
 from returnclock.ledger import Hand
 from returnclock.tables.clock import events, pauses
 from returnclock.telemetry import Event
 
 
+def in_force(now: Any) -> tuple[ColumnElement[bool], ...]:
+    """The conditions that a pause holds at an instant, or at a parameter that gets one."""
+    return pauses.c.ended_at.is_(None), or_(pauses.c.until.is_(None), pauses.c.until > now)
+
+
 def standing(connection: Connection, now: datetime) -> list[dict[str, Any]]:
     """Every pause that holds now, oldest first."""
-    in_force = (pauses.c.ended_at.is_(None), or_(pauses.c.until.is_(None), pauses.c.until > now))
-    chosen = select(pauses).where(*in_force).order_by(pauses.c.id)
+    chosen = select(pauses).where(*in_force(now)).order_by(pauses.c.id)
     return [dict(row._mapping) for row in connection.execute(chosen)]
 
 
@@ -42,8 +46,7 @@ def end(connection: Connection, hand: Hand, now: datetime, what: str, name: str,
     Returns:
         how many pauses were ended.
     """
-    in_force = (pauses.c.ended_at.is_(None), or_(pauses.c.until.is_(None), pauses.c.until > now))
-    ending = update(pauses).where(pauses.c.what == what, pauses.c.name == name, *in_force)
+    ending = update(pauses).where(pauses.c.what == what, pauses.c.name == name, *in_force(now))
     ended = connection.execute(ending.values(ended_at=now, ended_by=hand.actor)).rowcount
     if ended:
         _tell(connection, hand, now, Event.UNPAUSED, what, name, reason, None)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from returnclock.database import insert_new
-from returnclock.faults import Fault
+from returnclock.faults import CANNOT_FIRE, Fault
 from returnclock.tables.clock import problems
 from returnclock.tables.keys import among
 
@@ -21,6 +21,7 @@ def record(connection: Connection, looked_at: Iterable[tuple[str, str]], faults:
     """Make ``clock_problems`` say of the rows that were looked at (table, id) just what is wrong with them now.
 
     Of rows that were seen only beside those, problems are opened and none is closed: not all of them were asked about.
+    Whether a deadline can take effect only the sweep knows (`unfireable`).
 
     Returns:
         how many problems are new or came back.
@@ -37,7 +38,11 @@ def record(connection: Connection, looked_at: Iterable[tuple[str, str]], faults:
             select(problems).where(problems.c.table_name == table_name, among(problems.c.subject_id, sorted(subject_ids)))
         )
     }
-    mended = [row.id for key, row in known.items() if key not in wanted and key[:2] in asked and row.resolved_at is None]
+    mended = [
+        row.id
+        for key, row in known.items()
+        if key not in wanted and key[:2] in asked and row.resolved_at is None and row.code != CANNOT_FIRE
+    ]
     if mended:
         connection.execute(update(problems).where(among(problems.c.id, mended)).values(resolved_at=now))
     _renew(connection, known, wanted, now)

@@ -20,6 +20,7 @@ from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
 from returnclock.stamp import stamp
+from returnclock.sweep import close_mended
 from returnclock.tables import clock as own
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, policies
 from returnclock.tables.keys import as_text
@@ -51,6 +52,7 @@ def reconcile(
             with reading(engine) as connection:
                 page = connection.execute(overdue).all()
             _note_page(engine, page, kind.subject.name)
+    retried(partial(close_mended, engine, clock))
     _note_open_problems(engine)
     return stamp(engine, clock, book, hand, limit=limit, batch_size=batch_size, seconds=seconds)
 

@@ -14,12 +14,13 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Literal
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, bindparam, insert, update
 
 from returnclock import pauses
 from returnclock.clock import FrozenClock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import BadUsage, Refused
+from returnclock.interventions import standing
 from returnclock.jobs import Job, has_work, job_for
 from returnclock.ledger import Hand
 from returnclock.logbook import log_event
@@ -31,6 +32,14 @@ from returnclock.witnesses import Seen, watching
 
 Trigger = Literal["beat", "manual", "cli"]
 _log = logging.getLogger(__name__)
+
+# Built once: every tick executes them.
+_BEGINNING = insert(runs)
+_ENDING = (
+    update(runs)
+    .where(runs.c.id == bindparam("of_run"))
+    .values(finished_at=bindparam("ended_at"), state="succeeded", idle=True, result=bindparam("as_result"))
+)
 
 # Seconds after which a run begins no further batch. A tick of beat leaves what is left to the next one: where all of a
 # worker's processes work off a backlog, mail and stamping wait behind it for so long and no longer, and each tick that comes
@@ -65,17 +74,13 @@ def perform(
         raise BadUsage(reason="--at works only with --dry-run: nothing may really happen at another time than now.")
     if limit is not None and limit < 1:
         raise BadUsage(reason=f"a limit must be at least 1, not {limit}.")
-    with reading(wiring.engine) as connection:
-        pause = pauses.of(connection, wiring.clock.now(connection), "task", task)
-    if pause and not dry_run:
-        return _rest(wiring, task, trigger, actor, celery_task_id, pause)
     if dry_run:
         return _rehearse(wiring.at(FrozenClock(at)) if at is not None else wiring, task, trigger, actor, limit)
+    if trigger != "beat":
+        _refuse_while_paused(wiring, task)
     with watching(wiring.settings, task, trigger) as seen:
-        if trigger == "beat" and not has_work(wiring, task):
-            seen.result = retried(partial(_idle, wiring, task, trigger, actor, celery_task_id, perf_counter()))
-        else:
-            seen.result = _recorded(wiring, task, job, trigger, actor, celery_task_id, limit, seen)
+        seen.result = retried(partial(_rest, wiring, task, actor, celery_task_id)) if trigger == "beat" else None
+        seen.result = seen.result or _recorded(wiring, task, job, trigger, actor, celery_task_id, limit, seen)
         return seen.result
 
 
@@ -109,14 +114,33 @@ def _recorded(
     return result
 
 
-def _rest(
-    wiring: Wiring, task: str, trigger: Trigger, actor: str, celery_task_id: str | None, pause: Mapping[str, Any]
-) -> dict[str, Any]:
-    """A task that rests does nothing: a tick says so in its result, and a person is told how to end it."""
-    said = f"{task} rests since {pause['paused_at']:%Y-%m-%d %H:%M} UTC by {pause['actor']}: {pause['reason']}"
-    if trigger != "beat":
-        raise Refused(reason=f'{said}. End it with "returnclock unpause {task}", or look with --dry-run.')
-    return retried(partial(_idle, wiring, task, trigger, actor, celery_task_id, perf_counter())) | {"paused": said}
+def _refuse_while_paused(wiring: Wiring, task: str) -> None:
+    with reading(wiring.engine) as connection:
+        pause = pauses.of(connection, wiring.clock.now(connection), "task", task)
+    if pause:
+        raise Refused(reason=f'{_said(task, pause)}. End it with "returnclock unpause {task}", or look with --dry-run.')
+
+
+def _said(task: str, pause: Mapping[str, Any]) -> str:
+    return f"{task} rests since {pause['paused_at']:%Y-%m-%d %H:%M} UTC by {pause['actor']}: {pause['reason']}"
+
+
+def _rest(wiring: Wiring, task: str, actor: str, celery_task_id: str | None) -> dict[str, Any] | None:
+    """The whole of a tick whose task is paused or finds nothing to do, in one short transaction; None where there is work.
+
+    Its row need not outlive a crash of the server by itself: it says that nothing was done. A paused one says so.
+    """
+    begun = perf_counter()
+    with writing(wiring.engine, lasting=False) as connection:
+        now = wiring.clock.now(connection)
+        stands = standing(connection, now)
+        pause = pauses.of(connection, now, "task", task) if stands.paused else None
+        if pause is None and has_work(wiring, task, connection, now, stands):
+            return None
+        run_id = _insert(connection, now, task, "beat", actor, celery_task_id)
+        result = _result(task, run_id, "beat", now, Tally(), perf_counter() - begun)
+        connection.execute(_ENDING, {"of_run": run_id, "ended_at": now, "as_result": result})
+    return result | ({"paused": _said(task, pause)} if pause else {})
 
 
 def performed(wiring: Wiring, task: str, *, actor: str, act: Callable[[Hand], dict[str, Any]]) -> dict[str, Any]:
@@ -152,17 +176,6 @@ def _hand(trigger: Trigger, actor: str) -> str:
     return "clock" if trigger == "beat" else actor
 
 
-def _idle(wiring: Wiring, task: str, trigger: Trigger, actor: str, celery_task_id: str | None, begun: float) -> dict[str, Any]:
-    """Record a tick that found nothing to do, in one short transaction."""
-    with writing(wiring.engine) as connection:
-        now = wiring.clock.now(connection)
-        run_id = _insert(connection, now, task, trigger, actor, celery_task_id)
-        result = _result(task, run_id, trigger, now, Tally(), perf_counter() - begun)
-        done = {"finished_at": now, "state": "succeeded", "idle": True, "result": result}
-        connection.execute(update(runs).where(runs.c.id == run_id).values(done))
-    return result
-
-
 def _begin(wiring: Wiring, task: str, trigger: str, actor: str, celery_task_id: str | None) -> tuple[int, datetime]:
     with writing(wiring.engine) as connection:
         now = wiring.clock.now(connection)
@@ -179,7 +192,7 @@ def _insert(connection: Connection, now: datetime, task: str, trigger: str, acto
         "started_at": now,
         "state": "running",
     }
-    inserted = connection.execute(insert(runs).values(row)).inserted_primary_key
+    inserted = connection.execute(_BEGINNING, row).inserted_primary_key
     assert inserted is not None
     return int(inserted[0])
 

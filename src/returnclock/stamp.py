@@ -18,11 +18,12 @@ from sqlalchemy.exc import DBAPIError
 from returnclock import problems
 from returnclock.batches import until_short
 from returnclock.clock import Clock
-from returnclock.database import is_passing, reading, retried, writing
+from returnclock.database import reading, retried, writing
 from returnclock.errors import DatabaseUnreachable
 from returnclock.faults import Fault
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
+from returnclock.sqlstates import is_passing
 from returnclock.stamp_batch import Batch
 from returnclock.tables.clock import changes
 from returnclock.tables.keys import among, as_text, keys_of

@@ -16,8 +16,9 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, case, func, select
+from sqlalchemy.exc import DBAPIError
 
-from returnclock import claims, histogram
+from returnclock import claims, histogram, unfireable
 from returnclock.batches import in_rounds
 from returnclock.claims import Place
 from returnclock.clock import Clock
@@ -30,6 +31,7 @@ from returnclock.lateness import Lateness
 from returnclock.ledger import Hand
 from returnclock.neighbours import held_elsewhere
 from returnclock.rulebook import NO_GUARDS, Guards
+from returnclock.sqlstates import is_of_a_row
 from returnclock.tables.clock import deadlines
 from returnclock.tally import KindTally, Tally
 
@@ -66,12 +68,14 @@ def sweep(
     """Fire every deadline of the kinds that is due and still true, oldest first, a batch of each kind in turn.
 
     Ends when batches come back short, after ``limit`` deadlines, or when ``seconds`` are over. Workers that sweep at once
-    share what is due, since each passes over what another holds. The backlog is counted up to `claims.COUNTED` of each kind.
+    share what is due, since each passes over what another holds. A deadline that breaks its batch is set aside, and those
+    beside it take effect. The backlog is counted up to `claims.COUNTED` of each kind.
     """
     tally = Tally()
     means = _Means(engine, clock, hand, digest_at, guards, is_heeded)
     batches = [partial(_batch_into, tally, Place(), means, kind) for kind in kinds]
     in_rounds(batches, limit=limit, size=batch_size, seconds=seconds)
+    retried(partial(close_mended, engine, clock))
     tally.backlog = retried(partial(_backlog, engine, clock, kinds))
     return tally
 
@@ -107,10 +111,38 @@ def _backlog(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> int
 
 
 def _batch_into(tally: Tally, place: Place, means: _Means, kind: DeadlineKind, size: int) -> int:
-    looked_at, done = _batch_or_again(means, kind, place, size)
+    """Take a batch; one that a row breaks is taken again in halves, until that row is alone and is set aside."""
+    try:
+        looked_at, done = _batch_or_again(means, kind, place, size)
+    except (DBAPIError, CountsDisagree) as fault:
+        if isinstance(fault, DBAPIError) and not is_of_a_row(fault):
+            raise
+        if size > 1:
+            half = _batch_into(tally, place, means, kind, size // 2)
+            return half if half < size // 2 else half + _batch_into(tally, place, means, kind, size - size // 2)
+        looked_at, done = 1, KindTally(examined=1, skipped=1)
+        tally.problems += retried(partial(_set_aside, means, kind, place, fault))
     place.after = place.claimed  # only now: a batch that is tried again must claim the same
     tally.of(kind.name).add(done)
     return looked_at
+
+
+def _set_aside(means: _Means, kind: DeadlineKind, place: Place, fault: Exception) -> int:
+    """Say of the deadline that was claimed last why it cannot take effect."""
+    assert place.claimed is not None
+    with writing(means.engine) as connection:
+        of_it = select(deadlines.c.subject_id).where(deadlines.c.id == place.claimed[1])
+        subject_id = connection.execute(of_it).scalar_one()
+        return unfireable.record(connection, kind, subject_id, fault, means.clock.now(connection))
+
+
+def close_mended(engine: Engine, clock: Clock) -> None:
+    """Close the problems of deadlines that were set aside and do not wait to take effect any more."""
+    with reading(engine) as connection:
+        is_any = unfireable.is_any(connection)
+    if is_any:
+        with writing(engine) as connection:
+            unfireable.close_mended(connection, clock.now(connection))
 
 
 def _batch_or_again(means: _Means, kind: DeadlineKind, place: Place, size: int) -> tuple[int, KindTally]:

@@ -17,9 +17,10 @@ import pytest
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from returnclock.database import is_passing, open_engine, reading, retried, writing
+from returnclock.database import open_engine, reading, retried, writing
 from returnclock.errors import DatabaseUnreachable
 from returnclock.settings import DatabaseSettings
+from returnclock.sqlstates import is_passing
 from tests.servers import MariaDBServer, PgBouncer, PostgresServer
 from tests.servers.process import HOST, free_port, wait_until
 from tests.system.crowded_market import act, broken_laws, fill, open_market, wired

@@ -139,8 +139,8 @@ def _asked(follower: Follower, was_away: bool) -> tuple[Sequence[Any], bool]:
     """The news; none while the database is away, which is said once."""
     from sqlalchemy.exc import DBAPIError
 
-    from returnclock.database import is_passing
     from returnclock.errors import DatabaseUnreachable
+    from returnclock.sqlstates import is_passing
 
     try:
         rows = follower.news()

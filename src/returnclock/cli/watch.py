@@ -68,8 +68,8 @@ def _look(wiring: Wiring) -> tuple[dict[str, Any], list[str]]:
     from sqlalchemy.exc import DBAPIError
 
     from returnclock.cli.report import gather, told
-    from returnclock.database import is_passing
     from returnclock.errors import DatabaseUnreachable
+    from returnclock.sqlstates import is_passing
 
     try:
         report = gather(wiring)

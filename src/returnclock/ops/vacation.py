@@ -73,11 +73,6 @@ def take_back(desk: Desk, number: int) -> dict[str, Any]:
         return {"vacation": number, "seller": row.seller_id, **desk.said(), "dry_run": desk.dry_run}
 
 
-def has_work(connection: Connection) -> bool:
-    """Whether a vacation was announced, perhaps by a front end, that running deadlines were not moved for yet."""
-    return connection.execute(select(vacations.c.id).where(vacations.c.applied_at.is_(None)).limit(1)).first() is not None
-
-
 def apply(desk: Desk) -> int:
     """Move the running deadlines of sellers who have announced a vacation since they were stamped.
 

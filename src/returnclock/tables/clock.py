@@ -196,6 +196,15 @@ Index(
     sqlite_where=is_open,
 )
 
+# Every batch of a sweep asks whether any deadline was set aside because the database refused its effect.
+is_set_aside = is_open & (problems.c.code == literal_column("'cannot_fire'"))
+Index(
+    "ix_clock_problems_set_aside",
+    *(problems.c.code, problems.c.resolved_at, problems.c.last_seen_at),
+    postgresql_where=is_set_aside,
+    sqlite_where=is_set_aside,
+)
+
 changes = Table(
     "clock_changes",
     metadata,

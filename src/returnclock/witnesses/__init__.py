@@ -53,7 +53,8 @@ def watching(settings: Settings, task: str, trigger: str) -> Iterator[Seen]:
         raise
     finally:
         seen.seconds = monotonic() - begun
-        seen.ended()
+        if not seen.rests:  # the silence is what tells a dead man's switch
+            seen.ended()
 
 
 @cache

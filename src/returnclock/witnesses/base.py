@@ -37,6 +37,11 @@ class Seen:
     seconds: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def rests(self) -> bool:
+        """Whether it was a tick of a task that is paused."""
+        return "paused" in (self.result or {})
+
     def begins(self, run_id: int) -> None:
         """Tell all witnesses that it begins."""
         self.run_id = run_id

@@ -1,0 +1,42 @@
+"""Whether anything keeps deadlines from their course: a pause, a hold, a vacation, a refusal. Nearly always nothing does.
+
+One question, so that a tick with nothing to do, and a batch under no order, ask the database once and not three times. Who
+learns that there is something asks the room that knows it. Imports holds and pauses.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, exists, select
+
+from returnclock import holds, pauses
+from returnclock.tables.clock import is_set_aside, is_waiting
+from returnclock.tables.types import Instant
+
+_NOW = bindparam("now", type_=Instant())
+_STANDING = select(
+    exists().where(*pauses.in_force(_NOW)).label("paused"),
+    exists().where(*holds.begun(_NOW)).label("held"),
+    exists().where(is_waiting).label("vacation_waits"),
+    exists().where(is_set_aside).label("set_aside"),
+)
+
+
+class Standing(NamedTuple):
+    """What stands at a moment.
+
+    paused: a task or a kind rests. held: a hold has begun and is not done. vacation_waits: one was announced that running
+    deadlines were not moved for yet. set_aside: the database refused the effect of a deadline.
+    """
+
+    paused: bool
+    held: bool
+    vacation_waits: bool
+    set_aside: bool
+
+
+def standing(connection: Connection, now: datetime) -> Standing:
+    """What stands now."""
+    return Standing(*map(bool, connection.execute(_STANDING, {"now": now}).one()))

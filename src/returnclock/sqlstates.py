@@ -1,0 +1,49 @@
+"""Reads what a database says by the code of an error: it passes, or it may be the fault of one row. Imports nothing of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+
+# Serialization, deadlock, lock not available, cancelled or timed out; too many clients; the server ends, crashed, starts, or
+# ended the session; idle in transaction. All of class 08, where PgBouncer's own words are too, is a lost connection.
+_PASSING_SQLSTATES = {"40001", "40P01", "55P03", "57014", "53300", "57P01", "57P02", "57P03", "57P05", "25P03"}
+# Record changed since it was read, server shuts down, lock wait, deadlock, cancelled, connection killed, statement timed
+# out, connection gone, connection lost.
+_PASSING_MARIADB = {1020, 1053, 1205, 1213, 1317, 1927, 1969, 2006, 2013}
+
+# Data, integrity, triggered action, view's check, and what a trigger raises. All else (rights, missing tables, a full disk) is
+# true of every row.
+_OF_A_ROW_SQLSTATES = ("22", "23", "27", "44", "P0")
+# A check of a table, a value out of range or too long, and what a trigger signals.
+_OF_A_ROW_MARIADB = {4025, 1264, 1366, 1406, 1644}
+
+
+def is_passing(fault: DBAPIError) -> bool:
+    """Whether the same batch may succeed when it is simply tried again: a lost connection, a lock, a serialization failure."""
+    if fault.connection_invalidated:
+        return True
+    state = _sqlstate(fault)
+    if state in _PASSING_SQLSTATES or state.startswith("08"):
+        return True
+    if _number(fault) in _PASSING_MARIADB:
+        return True
+    return "database is locked" in str(fault.orig) or "database table is locked" in str(fault.orig)
+
+
+def is_of_a_row(fault: DBAPIError) -> bool:
+    """Whether one row of a batch may have caused it, so that the others go through without that one."""
+    if is_passing(fault):
+        return False
+    of_its_class = isinstance(fault, IntegrityError | DataError)  # all that SQLite tells, where a trigger raises as well
+    return of_its_class or _sqlstate(fault).startswith(_OF_A_ROW_SQLSTATES) or _number(fault) in _OF_A_ROW_MARIADB
+
+
+def _sqlstate(fault: DBAPIError) -> str:
+    return getattr(fault.orig, "sqlstate", None) or ""
+
+
+def _number(fault: DBAPIError) -> Any:
+    original: Any = fault.orig
+    return original.args[0] if original is not None and original.args else None
