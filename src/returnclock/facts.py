@@ -149,8 +149,9 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
 
 def _away(book: Rulebook, kind: DeadlineKind, facts: Any, local: ZoneInfo) -> frozenset[date]:
     """The days on which the seller who must act is away; nobody else's vacation stops a clock."""
-    announced = getattr(facts, "vacations", ()) if kind.party is Party.SELLER else ()
-    return frozenset(days_granted(announced, local, book.guards.vacation_days_a_year)) if announced else frozenset()
+    if kind.party is not Party.SELLER or not isinstance(facts, _WithVacations):
+        return frozenset()
+    return frozenset(days_granted(facts.vacations, local, book.guards.vacation_days_a_year))
 
 
 class _WithVacations:

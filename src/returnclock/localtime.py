@@ -104,7 +104,8 @@ def say_day_of_year(day: date) -> str:
 
 def say_time(moment: datetime) -> str:
     """ "16:00", with the seconds where there are any."""
-    return moment.isoformat(timespec="seconds" if moment.second else "minutes")[11 : 19 if moment.second else 16]
+    clock = f"{moment.hour:02}:{moment.minute:02}"
+    return f"{clock}:{moment.second:02}" if moment.second else clock
 
 
 def say_local(moment: datetime) -> str:
