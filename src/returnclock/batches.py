@@ -8,6 +8,9 @@ from time import monotonic
 
 from returnclock.database import retried
 
+# How far a backlog is counted: to count on through a million costs as much as twenty batches, after every run.
+COUNTED = 10_000
+
 
 def in_rounds(batches: Sequence[Callable[[int], int]], *, limit: int | None, size: int, seconds: float | None = None) -> int:
     """Take a batch of each in turn, round after round, and leave out those that took fewer than they were offered.

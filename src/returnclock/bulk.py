@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -19,7 +20,6 @@ from sqlalchemy import (
     column,
     func,
     insert,
-    literal,
     select,
     update,
 )
@@ -41,20 +41,25 @@ def insert_rows(
     """Insert rows that all have the same columns, leaving out those whose ``unique`` key is taken.
 
     PostgreSQL gets them as one JSON document: ten thousand placeholders cost more to write and to parse than the rows cost
-    to store. SQLite and MariaDB are fastest with the driver's own way.
+    to store. SQLite and MariaDB are fastest with the driver's own way, and so is what is to come back.
 
     Returns:
         the ``returning`` columns of the rows that were written.
     """
     if not rows:
         return ()
+    if connection.dialect.name == "postgresql" and not unique and not returning:
+        connection.execute(_from_document(table, tuple(rows[0])), {"document": written(rows)})
+        return ()
     inserting = insert_new(connection, table, unique) if unique else insert(table)
-    if connection.dialect.name == "postgresql":
-        inserting = _from_document(inserting, table, rows)
-        done = connection.execute(inserting.returning(*returning) if returning else inserting)
-    else:
-        done = connection.execute(inserting.returning(*returning) if returning else inserting, [dict(row) for row in rows])
+    done = connection.execute(inserting.returning(*returning) if returning else inserting, [dict(row) for row in rows])
     return done.all() if returning else ()
+
+
+@lru_cache
+def _from_document(table: Table, names: tuple[str, ...]) -> Insert:
+    columns = [table.c[name] for name in names]
+    return insert(table).from_select(columns, select(*document(columns).c))
 
 
 class RowsUpdate:
@@ -65,7 +70,7 @@ class RowsUpdate:
 
     def __init__(self, table: Table, names: Sequence[str], *conditions: ColumnElement[bool]) -> None:
         self._names = names
-        given = _read(bindparam("document", type_=Text()), [table.c[name] for name in ("id", *names)])
+        given = document([table.c[name] for name in ("id", *names)])
         at_once = update(table).where(table.c.id == given.c.id, *conditions)
         self._at_once = at_once.values({name: given.c[name] for name in names})
         each = update(table).where(table.c.id == bindparam("row_id"), *conditions)
@@ -76,28 +81,19 @@ class RowsUpdate:
         if not rows:
             return
         if connection.dialect.name == "postgresql":
-            connection.execute(self._at_once, {"document": _written(rows), **parameters})
+            connection.execute(self._at_once, {"document": written(rows), **parameters})
             return
         values = [{f"new_{name}": row[name] for name in self._names} | {"row_id": row["id"]} for row in rows]
         connection.execute(self._each, [one | parameters for one in values])
 
 
-def document(rows: Rows, columns: Sequence[ColumnElement[Any]]) -> TableValuedAlias:
-    """The rows as one JSON document that PostgreSQL reads back as a table of these columns."""
-    return _read(literal(_written(rows), Text()), columns)
-
-
-def _from_document(inserting: Insert, table: Table, rows: Rows) -> Insert:
-    columns = [table.c[name] for name in rows[0]]
-    given = document(rows, columns)
-    return inserting.from_select(columns, select(*given.c))
-
-
-def _read(written: ColumnElement[str], columns: Sequence[ColumnElement[Any]]) -> TableValuedAlias:
+def document(columns: Sequence[ColumnElement[Any]]) -> TableValuedAlias:
+    """Rows that are given as one JSON document (`written`, the parameter ``document``), read by PostgreSQL as a table."""
     given = [column(each.name, each.type) for each in columns]
-    as_table = func.jsonb_to_recordset(cast(written, postgresql.JSONB())).table_valued(*given, name="given")
-    return as_table.render_derived(with_types=True)
+    read = func.jsonb_to_recordset(cast(bindparam("document", type_=Text()), postgresql.JSONB()))
+    return read.table_valued(*given, name="given").render_derived(with_types=True)
 
 
-def _written(rows: Rows) -> str:
+def written(rows: Rows) -> str:
+    """The JSON document of these rows."""
     return orjson.dumps(rows).decode()

@@ -34,6 +34,7 @@ from sqlalchemy.sql.elements import True_
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.types import NullType
 
+from returnclock.batches import COUNTED
 from returnclock.kinds import DeadlineKind
 from returnclock.tables.clock import deadlines, is_running
 from returnclock.tables.expressions import beyond
@@ -43,7 +44,6 @@ from returnclock.tables.types import read_instant
 Moment = Column[Any]  # deadlines.c.due_at or deadlines.c.remind_at
 Condition = ColumnElement[bool]
 
-COUNTED = 10_000  # deadlines of a kind; to count on through a million costs as much as twenty batches, after every run
 _LOOKED_AT = 1000  # deadlines of a kind that a tick looks at to see whether there is work
 
 

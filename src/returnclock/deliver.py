@@ -15,6 +15,7 @@ from functools import partial
 from sqlalchemy import Connection, Engine, func, select
 
 from returnclock import outbox
+from returnclock.batches import COUNTED
 from returnclock.clock import Clock
 from returnclock.database import reading, retried
 from returnclock.hands import Post
@@ -27,6 +28,8 @@ from returnclock.tally import Tally
 
 def deliver(post: Post, *, limit: int | None = None, batch_size: int = 100, seconds: float | None = None) -> Tally:
     """Deliver what is due until the outbox has no more, ``limit`` notices were taken in hand, or ``seconds`` are over.
+
+    The backlog is counted up to `batches.COUNTED`.
 
     Raises:
         MailServerDown: the server takes no mail now; everything untried is queued again and charged nothing.
@@ -60,4 +63,5 @@ def would_deliver(engine: Engine, clock: Clock, *, limit: int | None = None) -> 
 def _waiting(engine: Engine, clock: Clock) -> int:
     with reading(engine) as connection:
         due = notices.c.next_attempt_at <= clock.now(connection)
-        return int(connection.execute(select(func.count()).select_from(notices).where(is_unsent, due)).scalar_one())
+        waiting = select(notices.c.id).where(is_unsent, due).order_by(notices.c.next_attempt_at).limit(COUNTED).subquery()
+        return int(connection.execute(select(func.count()).select_from(waiting)).scalar_one())

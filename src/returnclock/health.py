@@ -38,7 +38,7 @@ _SLACK_S = 60  # a tick may be this much later than its interval before anybody 
 def overdue(connection: Connection, book: Rulebook, now: datetime, by: timedelta = timedelta()) -> list[dict[str, Any]]:
     """Of each kind that has any, how many deadlines are due since ``by`` or longer, and the latest one's lateness (s).
 
-    Counted up to `claims.COUNTED` of a kind: after an outage it is asked every minute, beside those who work on it.
+    Counted up to `batches.COUNTED` of a kind: after an outage it is asked every minute, beside those who work on it.
     """
     found = []
     for kind in book.active():

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, bindparam, insert, literal, null, select
+from sqlalchemy import ColumnElement, Connection, Insert, bindparam, insert, null, select
 
 from returnclock.bulk import insert_rows
 from returnclock.tables.clock import deadlines, events
@@ -59,12 +59,6 @@ def _recording(event: ColumnElement[str], with_detail: bool) -> Insert:
         bindparam("told_detail", type_=events.c.detail.type) if with_detail else null(),
     ).where(among(deadlines.c.id, Given("of_ids")))
     return insert(events).from_select(COLUMNS, told.order_by(deadlines.c.id))
-
-
-def common_columns(hand: Hand, at: ColumnElement[Any], event: str | ColumnElement[str]) -> tuple[ColumnElement[Any], ...]:
-    """What stands between the deadline and the detail: event, moment, actor and run, as columns of a SELECT."""
-    named = event if isinstance(event, ColumnElement) else literal(event, events.c.event.type)
-    return named, at, literal(hand.actor, events.c.actor.type), literal(hand.run_id, events.c.run_id.type)
 
 
 def record_each(connection: Connection, hand: Hand, now: datetime, event: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select
+from sqlalchemy import Connection, Insert, and_, bindparam, insert, literal, select
+from sqlalchemy.dialects import postgresql
 
 from returnclock import ledger
-from returnclock.bulk import document, insert_rows
-from returnclock.database import insert_new
-from returnclock.ledger import Hand, common_columns
+from returnclock.bulk import document, insert_rows, written
+from returnclock.ledger import Hand
 from returnclock.tables.clock import deadlines, events
 from returnclock.telemetry import Event
 
@@ -28,7 +29,7 @@ def insert_explained(connection: Connection, hand: Hand, rows: Sequence[tuple[Ma
     if connection.dialect.name == "postgresql":
         return _in_one_statement(connection, hand, rows)
     details = {(values["subject_id"], values["starts_at"]): detail for values, detail in rows}
-    written = insert_rows(
+    new = insert_rows(
         connection,
         deadlines,
         [values for values, _ in rows],
@@ -42,27 +43,38 @@ def insert_explained(connection: Connection, hand: Hand, rows: Sequence[tuple[Ma
             "subject_id": row.subject_id,
             "detail": details[row.subject_id, row.starts_at],
         }
-        for row in written
+        for row in new
     ]
     ledger.record_each(connection, hand, rows[0][0]["stamped_at"], Event.STAMPED, told)
-    return len(written)
+    return len(new)
 
 
 def _in_one_statement(connection: Connection, hand: Hand, rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> int:
-    """Both as one statement: what was written need not come back, and each row travels once."""
-    columns = [deadlines.c[name] for name in rows[0][0]]
-    given = select(document([{**values, "detail": detail} for values, detail in rows], [*columns, events.c.detail])).cte(
-        "given"
-    )
+    given = {
+        "document": written([{**values, "detail": detail} for values, detail in rows]),
+        "told_by": hand.actor,
+        "told_in": hand.run_id,
+    }
+    return connection.execute(_writing(tuple(rows[0][0])), given, execution_options={"preserve_rowcount": True}).rowcount
+
+
+@lru_cache
+def _writing(names: tuple[str, ...]) -> Insert:
+    """Deadline and event as one statement: what was written need not come back, and each row travels once."""
+    columns = [deadlines.c[name] for name in names]
+    given = select(document([*columns, events.c.detail])).cte("given")
     new = (
-        insert_new(connection, deadlines, _UNIQUE)
+        postgresql.insert(deadlines)
+        .on_conflict_do_nothing(index_elements=list(_UNIQUE))
         .from_select(columns, select(*(given.c[column.name] for column in columns)))
         .returning(deadlines.c.id, deadlines.c.kind, deadlines.c.subject_id, deadlines.c.starts_at, deadlines.c.stamped_at)
         .cte("new")
     )
     of_it = and_(given.c.subject_id == new.c.subject_id, given.c.starts_at == new.c.starts_at)
     told = select(
-        new.c.id, new.c.kind, new.c.subject_id, *common_columns(hand, new.c.stamped_at, Event.STAMPED), given.c.detail
+        *(new.c.id, new.c.kind, new.c.subject_id, literal(Event.STAMPED.value, events.c.event.type), new.c.stamped_at),
+        bindparam("told_by", type_=events.c.actor.type),
+        bindparam("told_in", type_=events.c.run_id.type),
+        given.c.detail,
     ).join(given, of_it)
-    telling = insert(events).from_select(ledger.COLUMNS, told)
-    return connection.execute(telling, execution_options={"preserve_rowcount": True}).rowcount
+    return insert(events).from_select(ledger.COLUMNS, told)

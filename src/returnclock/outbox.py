@@ -150,13 +150,15 @@ _MARKING = RowsUpdate(
 )
 
 
+_STILL_HELD = select(outbox.c.id).where(among(outbox.c.id, Given("ids")), *_HELD).order_by(outbox.c.id).with_for_update()
+
+
 def still_held(connection: Connection, worker: str, ids: Sequence[int]) -> set[int]:
     """Which of these notices this worker still has in hand, locked until the transaction ends.
 
     A lease that ended may have passed to another worker; then what became of the notice is for that one to write.
     """
-    chosen = select(outbox.c.id).where(among(outbox.c.id, ids), *_HELD).order_by(outbox.c.id).with_for_update()
-    return set(connection.execute(chosen, {"worker": worker}).scalars())
+    return set(connection.execute(_STILL_HELD, {"ids": ids, "worker": worker}).scalars())
 
 
 def mark(connection: Connection, worker: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, delete, func, select
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import problems
-from returnclock.batches import until_short
+from returnclock.batches import COUNTED, until_short
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import DatabaseUnreachable
@@ -57,7 +57,8 @@ def stamp(
 ) -> Tally:
     """Work off the noted changes, oldest first, until none is left, ``limit`` were taken or ``seconds`` are over.
 
-    A batch that a row breaks is taken again row by row, and the row is set aside in ``clock_problems``.
+    A batch that a row breaks is taken again row by row, and the row is set aside in ``clock_problems``. The backlog is counted
+    up to `batches.COUNTED`.
     """
     run = _Run(engine, clock, book, hand)
     until_short(partial(_batch_or_singly, run), limit=limit, size=batch_size, seconds=seconds)
@@ -82,7 +83,8 @@ def would_stamp(engine: Engine) -> Tally:
 
 def _backlog(engine: Engine) -> int:
     with reading(engine) as connection:
-        return int(connection.execute(select(func.count()).select_from(changes)).scalar_one())
+        waiting = select(changes.c.id).limit(COUNTED).subquery()
+        return int(connection.execute(select(func.count()).select_from(waiting)).scalar_one())
 
 
 def _batch_or_singly(run: _Run, size: int) -> int:

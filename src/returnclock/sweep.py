@@ -69,7 +69,7 @@ def sweep(
 
     Ends when batches come back short, after ``limit`` deadlines, or when ``seconds`` are over. Workers that sweep at once
     share what is due, since each passes over what another holds. A deadline that breaks its batch is set aside, and those
-    beside it take effect. The backlog is counted up to `claims.COUNTED` of each kind.
+    beside it take effect. The backlog is counted up to `batches.COUNTED` of each kind.
     """
     tally = Tally()
     means = _Means(engine, clock, hand, digest_at, guards, is_heeded)
