@@ -24,6 +24,7 @@ import returnclock
 from tests.benchmarks import delivering, front_end, report, stamping, sweeping
 from tests.benchmarks.bare import BareSweep
 from tests.benchmarks.bare_stamp import BareStamp
+from tests.benchmarks.colleague import colleague_of
 from tests.benchmarks.contest import Contender, Standing, contest
 from tests.benchmarks.peers import apscheduler_jobs, celery_eta, orm_loop, procrastinate_jobs
 from tests.benchmarks.workload import Workload
@@ -104,7 +105,7 @@ class Comparison:
         with closing(BareSweep(workload.url)) as bare:
             sweepers = [sweeping.returnclock(workload, sizes.swept), sweeping.bare_sql(workload, sizes.swept, bare)]
             self._turns(f"sweep, {name}", sweepers, sizes.rounds)
-        with closing(BareStamp(workload)) as ready, stamping.colleague_of(workload, self.places.folder) as colleague:
+        with closing(BareStamp(workload)) as ready, colleague_of(workload, self.places.folder) as colleague:
             stampers = [stamping.returnclock(workload, sizes.stamped), stamping.bare_sql(workload, sizes.stamped, ready)]
             if name != "SQLite":  # which has one writer at a time
                 stampers.append(stamping.in_two_processes(workload, sizes.stamped, colleague))
@@ -112,15 +113,17 @@ class Comparison:
 
     def beside_peers(self, workload: Workload) -> None:
         sizes = self.sizes
-        contenders = [
-            sweeping.returnclock(workload, sizes.swept),
-            celery_eta.contender(workload, sizes.by_peers, self.places.redis_url),
-            procrastinate_jobs.contender(workload, sizes.by_peers),
-            apscheduler_jobs.contender(workload, sizes.by_peers),
-            orm_loop.commit_each(workload, sizes.looped),
-            orm_loop.commit_once(workload, sizes.looped),
-        ]
-        self._turns(report.PEERS, contenders, sizes.peer_rounds)
+        with colleague_of(workload, self.places.folder) as colleague:
+            contenders = [
+                sweeping.in_two_processes(workload, sizes.swept, colleague),
+                sweeping.returnclock(workload, sizes.swept),
+                celery_eta.contender(workload, sizes.by_peers, self.places.redis_url),
+                procrastinate_jobs.contender(workload, sizes.by_peers),
+                apscheduler_jobs.contender(workload, sizes.by_peers),
+                orm_loop.commit_each(workload, sizes.looped),
+                orm_loop.commit_once(workload, sizes.looped),
+            ]
+            self._turns(report.PEERS, contenders, sizes.peer_rounds)
 
     def deliver(self, workload: Workload) -> None:
         for work, unhurried in (("deliver", False), ("deliver, to an unhurried server", True)):
@@ -184,7 +187,7 @@ def _targets(works: dict[str, dict[str, Standing]]) -> Iterator[dict[str, Any]]:
         elif work == report.PEERS:
             best = max((standings[name] for name in ONE_JOB_EACH), key=lambda standing: standing.rate)
             ratio = ours.times(best)
-            what = f"sweep: times the best with a job for each deadline, {best.name}"
+            what = f"sweep, two processes: times the best with a job for each deadline, {best.name}"
             yield _target(what, "at least 40", ratio, ratio >= 40)
 
 

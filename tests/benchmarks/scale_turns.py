@@ -52,9 +52,10 @@ def deployed(market: Market, folder: Path, redis_url: str) -> Iterator[Deploymen
     """A worker of two processes and beat, which have ticked before; the ticks that only the start sends are over."""
     folder.mkdir(parents=True)
     deployment = Deployment(folder, market.url, REDIS_URL=redis_url, **SWEEPS_ONLY)
+    before = market.one("SELECT coalesce(max(id), 0) FROM clock_runs")
     with deployment.running():
-        quiet = "SELECT count(*) FROM clock_runs WHERE task = 'reconcile' AND state <> 'running'"
-        wait_until(lambda: market.one(quiet) > 0, START_S)
+        quiet = "SELECT count(*) FROM clock_runs WHERE id > %(before)s AND task = 'reconcile' AND state <> 'running'"
+        wait_until(lambda: market.one(quiet, before=before) > 0, START_S)
         yield deployment
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection as Pipe
-from pathlib import Path
 
 from sqlalchemy import func, select
 
@@ -16,27 +13,24 @@ from returnclock.runs import perform
 from returnclock.tables.clock import changes, deadlines, events
 from tests.benchmarks.bare import BATCH
 from tests.benchmarks.bare_stamp import BareStamp
+from tests.benchmarks.colleague import together
 from tests.benchmarks.contest import Contender
 from tests.benchmarks.sweeping import WARM_UP_ROWS
 from tests.benchmarks.workload import Workload, WrongOutcome
-from tests.system.crowded_market import wired
 
 
 def returnclock(workload: Workload, rows: int) -> Contender:
     """The task as a worker performs it, its row in ``clock_runs`` included; the orders of disputes are looked at as well."""
     settings = {"processes": 1, "batch_size": workload.wiring.settings.batch_size}
-    return _warmed(workload, "returnclock", rows, lambda: _stamp(workload), settings)
+    return _warmed(
+        workload, "returnclock", rows, lambda: perform(workload.wiring, "stamp", trigger="cli", actor="clock"), settings
+    )
 
 
 def in_two_processes(workload: Workload, rows: int, colleague: Pipe) -> Contender:
     """The same task in this process and in another one, as two processes of a worker take what was noted."""
-
-    def both() -> None:
-        colleague.send(True)
-        _stamp(workload)
-        colleague.recv()
-
     settings = {"processes": 2, "batch_size": workload.wiring.settings.batch_size}
+    both = together(workload, "stamp", colleague)
     return _warmed(workload, "returnclock, two processes", rows, both, settings)
 
 
@@ -44,37 +38,6 @@ def bare_sql(workload: Workload, rows: int, stamper: BareStamp) -> Contender:
     """The same writes in the same batches, with all dates and words ready-made."""
     settings = {"processes": 1, "batch_size": BATCH, "counted": "beforehand, not timed"}
     return _warmed(workload, "bare SQL", rows, stamper.run, settings)
-
-
-@contextmanager
-def colleague_of(workload: Workload, folder: Path) -> Iterator[Pipe]:
-    """Another process that stamps whenever it is told to; started, connected and warm before anything is timed."""
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(workload.url, folder, theirs), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        yield ours
-    finally:
-        ours.close()
-        process.join(30)
-        process.kill()
-
-
-def _work(url: str, folder: Path, told: Pipe) -> None:
-    wiring = wired(url, folder)
-    while True:
-        try:
-            told.recv()
-        except EOFError:
-            return
-        perform(wiring, "stamp", trigger="cli", actor="clock")
-        told.send(True)
-
-
-def _stamp(workload: Workload) -> None:
-    perform(workload.wiring, "stamp", trigger="cli", actor="clock")
 
 
 def _warmed(workload: Workload, name: str, rows: int, work: Callable[[], object], settings: Mapping[str, object]) -> Contender:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection as Pipe
 
 from returnclock.runs import perform
 from tests.benchmarks.bare import BATCH, BareSweep
+from tests.benchmarks.colleague import together
 from tests.benchmarks.contest import Contender
 from tests.benchmarks.workload import Workload
 
@@ -21,6 +23,13 @@ def returnclock(workload: Workload, rows: int) -> Contender:
 
     settings = {"processes": 1, "batch_size": workload.wiring.settings.batch_size}
     return warmed(workload, "returnclock", rows, sweep, settings)
+
+
+def in_two_processes(workload: Workload, rows: int, colleague: Pipe) -> Contender:
+    """The same task in this process and in another one: the peers, too, may use every core."""
+    settings = {"processes": 2, "batch_size": workload.wiring.settings.batch_size}
+    both = together(workload, "escalate-disputes", colleague)
+    return warmed(workload, "returnclock, two processes", rows, both, settings)
 
 
 def bare_sql(workload: Workload, rows: int, sweeper: BareSweep) -> Contender:
