@@ -12,9 +12,24 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, null, select, type_coerce, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Insert,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.types import NullType
 
 from returnclock import ledger, outbox
@@ -28,12 +43,9 @@ from returnclock.tables.types import plain
 from returnclock.unnoted import unnoted
 
 DigestHour = Callable[[datetime], datetime]
+_Told = tuple[dict[str, Any] | None, list[int]]  # the detail of an event, and of which deadlines it is told
 
 _NOW = bindparam("fired_now", type_=deadlines.c.fired_at.type)
-_OF = among(deadlines.c.id, Given("of_ids"))
-_SETTLED = {"state": "fired", "fired_at": _NOW, "settled_at": _NOW, "remind_at": null()}
-_SETTLING_AHEAD = update(deadlines).where(_OF, deadlines.c.state == "running").values(_SETTLED)
-_SETTLING = _SETTLING_AHEAD.where(deadlines.c.due_at <= _NOW)
 
 
 @lru_cache(maxsize=256)
@@ -68,26 +80,79 @@ def fire(
         IntegrityError: so must it; a notice of them is queued already.
     """
     ids = [row.id for row in ready]
-    if kind.effect:
-        with nullcontext() if noted else unnoted(connection):
-            keys = keys_of([row.subject_id for row in ready], kind.subject_key)
-            changing = _changing(kind, by_hand is not None)
-            changed = connection.execute(changing, {"of_keys": keys, "fired_now": now})
-        _agree(kind, len(ready), changed.rowcount, kind.subject.name)
-    settling = _SETTLING if by_hand is None else _SETTLING_AHEAD
-    settled = connection.execute(settling, {"of_ids": ids, "fired_now": now})
-    _agree(kind, len(ready), settled.rowcount, deadlines.name)
-    _record(connection, kind, hand, now, ready, by_hand or {})
     notices = kind.notices_for("outcome")
-    not_before = digest_at(now) if digest_at else None
-    queued = outbox.queue(connection, kind, notices, ids, now, not_before=not_before, strictly=True)
+    given = outbox.moments(now, digest_at(now) if digest_at else None) | {"of_ids": ids, "fired_now": now}
+    given["of_keys"] = keys_of([row.subject_id for row in ready], kind.subject_key)
+    told = _told(kind, ready, by_hand or {})
+    with nullcontext() if noted else unnoted(connection):
+        if connection.dialect.name == "postgresql" and len(told) == 1:
+            ((detail, _),) = told
+            enacting = _at_once(kind, by_hand is not None, detail is not None)
+            changed, settled, queued = connection.execute(enacting, given | ledger.told(hand, now, kind.event, detail)).one()
+        else:
+            changed, settled, queued = _one_by_one(connection, kind, by_hand is not None, given)
+            for detail, of_ids in told:
+                ledger.record(connection, hand, now, kind.event, of_ids, detail)
+    _agree(kind, len(ready) if kind.effect else 0, changed, kind.subject.name)
+    _agree(kind, len(ready), settled, deadlines.name)
     _agree(kind, len(ready) * len(notices), queued, "clock_outbox")
-    return queued
+    return int(queued)
+
+
+def _told(kind: DeadlineKind, ready: Sequence[Row[Any]], more: Mapping[str, Any]) -> list[_Told]:
+    """What their events say, each of what the subject was before, and of which it is said; nearly all were the same."""
+    alike: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for row in ready:
+        alike[tuple(row[-len(kind.effect) :]) if kind.effect else ()].append(row[0])
+    told: list[_Told] = []
+    for values, ids in alike.items():
+        was = {name: plain(value) for name, value in zip(kind.effect, values, strict=True) if value is not None}
+        detail = {**more, "was_row": was} if kind.effect else dict(more)
+        told.append((detail or None, ids))
+    return told
+
+
+def _one_by_one(connection: Connection, kind: DeadlineKind, ahead: bool, given: Mapping[str, Any]) -> Sequence[int]:
+    """Change the subjects, settle the deadlines and queue the notices; returns how many of each."""
+    counted = {"preserve_rowcount": True}
+    steps = (_changing(kind, ahead), _settling(ahead), _queueing(kind))
+    return [0 if one is None else connection.execute(one, given, execution_options=counted).rowcount for one in steps]
 
 
 @lru_cache(maxsize=256)
-def _changing(kind: DeadlineKind, ahead: bool) -> Update:
+def _at_once(kind: DeadlineKind, ahead: bool, with_detail: bool) -> Select[Any]:
+    """All of it and the events as one statement: each would otherwise look its rows up again, and wait for an answer."""
+    one: ColumnElement[int] = literal_column("1")
+    columns = (deadlines.c.id, deadlines.c.kind, deadlines.c.subject_id, deadlines.c.round)
+    settled = _settling(ahead).returning(*columns).cte("settled")
+    changing, queueing = _changing(kind, ahead), _queueing(kind, settled)
+    changed = None if changing is None else changing.returning(one).cte("changed")
+    queued = None if queueing is None else queueing.returning(one).cte("queued")
+    counts = [literal_column("0") if step is None else _count(step) for step in (changed, settled, queued)]
+    told = ledger.recording(settled, with_detail=with_detail).cte("told")
+    return cast(Select[Any], select(*counts).add_cte(told))
+
+
+def _count(step: CTE) -> ColumnElement[int]:
+    return select(func.count()).select_from(step).scalar_subquery()
+
+
+def _queueing(kind: DeadlineKind, of: FromClause | None = None) -> Insert | None:
+    notices = kind.notices_for("outcome")
+    return outbox.queueing(notices, of) if notices else None
+
+
+def _settling(ahead: bool) -> Update:
+    settling = update(deadlines).where(among(deadlines.c.id, Given("of_ids")), deadlines.c.state == "running")
+    settling = settling.values(state="fired", fired_at=_NOW, settled_at=_NOW, remind_at=None)
+    return settling if ahead else settling.where(deadlines.c.due_at <= _NOW)
+
+
+@lru_cache(maxsize=256)
+def _changing(kind: DeadlineKind, ahead: bool) -> Update | None:
     """The statement that changes the subjects; ``ahead``: they take effect now, and not at their due moment."""
+    if not kind.effect:
+        return None
     due_at = (
         select(deadlines.c.due_at)
         .where(
@@ -106,19 +171,6 @@ def _changing(kind: DeadlineKind, ahead: bool) -> Update:
 
 def _as_it_is(moment: ColumnElement[Any]) -> ColumnElement[Any]:
     return moment
-
-
-def _record(
-    connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime, ready: Sequence[Row[Any]], more: Mapping[str, Any]
-) -> None:
-    """Write the events, each with what the subject was before; nearly all were the same, so that a batch is few statements."""
-    alike: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for row in ready:
-        alike[tuple(row[-len(kind.effect) :]) if kind.effect else ()].append(row[0])
-    for values, ids in alike.items():
-        was = {name: plain(value) for name, value in zip(kind.effect, values, strict=True) if value is not None}
-        detail = {**more, "was_row": was} if kind.effect else dict(more)
-        ledger.record(connection, hand, now, kind.event, ids, detail or None)
 
 
 def _agree(kind: DeadlineKind, expected: int, found: int, table: str) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    FromClause,
+    Insert,
     Integer,
     Row,
     Select,
@@ -70,27 +72,42 @@ def queue(
         return 0
     inserting = insert(outbox) if strictly else insert_new(connection, outbox, (outbox.c.key,))
     inserting = inserting.from_select(_QUEUED, _rows(tuple(notices), moment)).execution_options(preserve_rowcount=True)
-    given = {"of_ids": deadline_ids, "said_at": now, "digest_at": not_before or now, "said_ordinal": f".{ordinal}."}
-    return connection.execute(inserting, given).rowcount
+    return connection.execute(inserting, {"of_ids": deadline_ids, **moments(now, not_before, ordinal)}).rowcount
 
 
 _QUEUED = ("key", "kind", "deadline_id", "notice", "party", "state", "attempts", "queued_at", "next_attempt_at")
 
 
+def queueing(notices: tuple[Notice, ...], of: FromClause | None = None) -> Insert:
+    """The statement that queues notices, all of which must be new; it is given `moments`.
+
+    of: what has the columns of the deadlines that are meant; otherwise they are those with the ids ``of_ids``.
+    """
+    return insert(outbox).from_select(_QUEUED, _rows(notices, None) if of is None else _each(notices, None, of))
+
+
+def moments(now: datetime, not_before: datetime | None, ordinal: int = 0) -> dict[str, Any]:
+    """The parameters of the statements that queue."""
+    return {"said_at": now, "digest_at": not_before or now, "said_ordinal": f".{ordinal}."}
+
+
 @lru_cache
 def _rows(notices: tuple[Notice, ...], moment: str | None) -> Select[Any]:
+    return _each(notices, moment, deadlines).where(among(deadlines.c.id, Given("of_ids")))
+
+
+def _each(notices: tuple[Notice, ...], moment: str | None, of: FromClause) -> Select[Any]:
     """A row for each notice of each deadline; its key names deadline, round, moment, ordinal and party."""
     said = union_all(*(_said(notice, moment or notice.moment) for notice in notices)).subquery("said")
     rows = select(
-        as_text(deadlines.c.id) + "." + as_text(deadlines.c.round) + said.c.key,
-        *(deadlines.c.kind, deadlines.c.id, said.c.notice, said.c.party),
+        as_text(of.c.id) + "." + as_text(of.c.round) + said.c.key,
+        *(of.c.kind, of.c.id, said.c.notice, said.c.party),
         _text("queued"),
         literal_column("0", Integer()),
         bindparam("said_at", type_=outbox.c.queued_at.type),
         said.c.due,
     )
-    # One look at each deadline, whatever there is to say of it.
-    return rows.select_from(join(deadlines, said, true())).where(among(deadlines.c.id, Given("of_ids")))
+    return rows.select_from(join(of, said, true()))  # one look at each deadline, whatever there is to say of it
 
 
 def _said(notice: Notice, moment: str) -> Select[Any]:

@@ -9,29 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 _SAID = {
-    "postgresql": ("SET LOCAL returnclock.unnoted = 'on'", "SET LOCAL returnclock.unnoted = 'off'"),
+    "postgresql": ("SET LOCAL returnclock.unnoted = 'on'", None),
     "mysql": ("SET @returnclock_unnoted = 1", "SET @returnclock_unnoted = NULL"),
+    "sqlite": (None, None),
 }
 _SAID["mariadb"] = _SAID["mysql"]
 
 
 @contextmanager
 def unnoted(connection: Connection) -> Iterator[None]:
-    """The triggers note no update that this transaction makes meanwhile. SQLite's cannot be told, and note it."""
-    begin, end = _SAID.get(connection.dialect.name, ("", ""))
-    if not begin:
-        yield
-        return
-    connection.execute(text(begin))
+    """The triggers note no update that this transaction makes meanwhile, and in PostgreSQL none that it makes afterwards.
+
+    There it ends with the transaction. SQLite's triggers cannot be told, and note all.
+    """
+    begin, end = _SAID[connection.dialect.name]
+    if begin:
+        connection.exec_driver_sql(begin).close()
     try:
         yield
     except BaseException:
-        if connection.dialect.name != "postgresql":  # which forgets it with the transaction
+        if end:
             with suppress(SQLAlchemyError):  # a connection that is lost takes it along
-                connection.execute(text(end))
+                connection.exec_driver_sql(end).close()
         raise
-    connection.execute(text(end))
+    if end:
+        connection.exec_driver_sql(end).close()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from returnclock import health, ledger
+from returnclock import health, sweep
 from returnclock.database import reading
 from returnclock.lateness import BOUNDS, Histogram
 from returnclock.tables.clock import lateness
@@ -91,12 +91,14 @@ def test_history_that_was_purged_still_counts(market: Market) -> None:
 def test_a_batch_that_is_rolled_back_counts_nothing(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
     market.dispute()
     market.run("stamp")
+    keep = sweep.histogram.record
+
+    def keep_and_break_down(*given: Any) -> None:
+        keep(*given)
+        raise RuntimeError("the batch broke down")
+
     with monkeypatch.context() as broken:
-
-        def refuse(*_: Any, **__: Any) -> None:
-            raise RuntimeError("the ledger broke down")
-
-        broken.setattr(ledger, "record", refuse)
+        broken.setattr(sweep.histogram, "record", keep_and_break_down)
         with pytest.raises(RuntimeError):
             market.run("escalate-disputes", at=DUE)
     assert histogram(market) == {}

@@ -89,15 +89,15 @@ def test_a_run_that_fails_is_kept_with_its_error_and_changes_nothing(market: Mar
     dispute = market.dispute()
     market.run("stamp", at=MONDAY)
 
-    def break_down(*_: object, **__: object) -> int:
-        raise RuntimeError("the outbox broke down")
+    def break_down(*_: object, **__: object) -> None:
+        raise RuntimeError("the histogram broke down")
 
-    monkeypatch.setattr("returnclock.firing.outbox.queue", break_down)
+    monkeypatch.setattr("returnclock.sweep.histogram.record", break_down)  # the last that a batch does
     with pytest.raises(RuntimeError):
         market.run("escalate-disputes", at=DUE)
 
     run = market.rows(runs)[-1]
-    assert (run.state, run.error, run.result) == ("failed", "RuntimeError: the outbox broke down", None)
+    assert (run.state, run.error, run.result) == ("failed", "RuntimeError: the histogram broke down", None)
     assert market.row("disputes", dispute).status == "awaiting_seller"
     assert market.states("seller_response", dispute) == ["running"]
     assert market.events("seller_response", dispute) == ["deadline:stamped"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import Connection
 
 from returnclock.tables.clock import problems
 from returnclock.unfireable import AGAIN_AFTER
@@ -124,7 +125,7 @@ def test_what_is_wrong_with_every_row_fails_the_run_and_sets_none_aside(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disputes = stamped(market, 3)
-    monkeypatch.setattr("returnclock.firing.ledger.record", _without_rights(market))
+    monkeypatch.setattr("returnclock.sweep.spend", without_table)
     with pytest.raises(Exception, match="no_such_table"):
         market.run("escalate-disputes", at=DUE)
 
@@ -132,8 +133,6 @@ def test_what_is_wrong_with_every_row_fails_the_run_and_sets_none_aside(
     assert {market.states("seller_response", one)[0] for one in disputes} == {"running"}
 
 
-def _without_rights(market: Market) -> Callable[..., None]:
-    def record(connection: object, *_: object) -> None:
-        connection.exec_driver_sql("INSERT INTO no_such_table VALUES (1)")  # type: ignore[attr-defined]
-
-    return record
+def without_table(connection: Connection, *_: object) -> None:
+    """What a statement does whose table is gone."""
+    connection.exec_driver_sql("INSERT INTO no_such_table VALUES (1)")
