@@ -38,7 +38,7 @@ from returnclock.batches import COUNTED
 from returnclock.kinds import DeadlineKind
 from returnclock.tables.clock import deadlines, is_running
 from returnclock.tables.expressions import beyond
-from returnclock.tables.keys import Given, among
+from returnclock.tables.keys import Given, among, keys_of
 from returnclock.tables.types import read_instant
 
 Moment = Column[Any]  # deadlines.c.due_at or deadlines.c.remind_at
@@ -81,8 +81,7 @@ def claim(
     place.claimed = _place(found[-1]) if found else place.after
     if not found:
         return 0, ()
-    ids = [row.id for row in found]
-    return len(found), still_due(connection, kind, moment, now, ids, columns, allowed=allowed, locks=True)
+    return len(found), still_due(connection, kind, moment, now, found, columns, allowed=allowed, locks=True)
 
 
 @lru_cache
@@ -92,7 +91,8 @@ def _locking_first(moment: Moment, goes_on: bool) -> Select[Any]:
     kind, now = bindparam("kind", type_=deadlines.c.kind.type), bindparam("now", type_=moment.type)
     first = _first(kind, moment, now, bindparam("size", type_=Integer()), after if goes_on else None)
     # The moments as the driver gives them: of a thousand only the last is looked at.
-    first = first.with_only_columns(deadlines.c.id, type_coerce(moment, NullType()).label("moment"))
+    moment_as_it_is = type_coerce(moment, NullType()).label("moment")
+    first = first.with_only_columns(deadlines.c.id, deadlines.c.subject_id, moment_as_it_is)
     return first.with_for_update(skip_locked=True)
 
 
@@ -112,7 +112,7 @@ def still_due(
     kind: DeadlineKind,
     moment: Moment,
     now: datetime,
-    ids: Sequence[int],
+    found: Sequence[Row[Any]],
     columns: tuple[Any, ...] = (),
     *,
     allowed: Condition | None = None,
@@ -120,16 +120,21 @@ def still_due(
 ) -> Sequence[Row[Any]]:
     """Those of the deadlines whose moment has come and that are still true and ``allowed``, in the order of their moment.
 
-    columns, allowed: expressions over ``clock_deadlines`` and the subject. locks: whether the subjects are locked, and those
-    left out that somebody else holds.
+    found: rows with the deadlines' id and subject_id. columns, allowed: expressions over ``clock_deadlines`` and the subject.
+    locks: whether the subjects are locked, and those left out that somebody else holds.
     """
     chosen, over_kept = _among_kept(kind, moment, columns)
+    given: dict[str, Any] = {"now": now, "ids": [row.id for row in found], "number": len(found)}
+    if connection.dialect.name == "postgresql":
+        # By their keys as well: it would read all subjects of a small table, and of a large one as often as its statistics err.
+        chosen = chosen.where(among(kind.subject_key, Given("keys")))
+        given["keys"] = keys_of([row.subject_id for row in found], kind.subject_key)
     if allowed is not None and not isinstance(allowed, True_):
         chosen = chosen.where(over_kept(allowed))
     if locks:
         of = None if connection.dialect.name in ("mysql", "mariadb") else [kind.subject]
         chosen = chosen.with_for_update(skip_locked=True, of=of)
-    return connection.execute(chosen, {"now": now, "ids": ids, "number": len(ids)}).all()
+    return connection.execute(chosen, given).all()
 
 
 @lru_cache(maxsize=256)
@@ -158,7 +163,7 @@ def is_any_due(
     if connection.execute(_one_of_each(tuple(kind.name for kind in kinds), moment), {"now": now}).first() is None:
         return False
     for kind in kinds:
-        first = [row.id for row in connection.execute(_first(kind.name, moment, now, _LOOKED_AT, None))]
+        first = connection.execute(_first(kind.name, moment, now, _LOOKED_AT, None)).all()
         if len(first) == _LOOKED_AT or (first and still_due(connection, kind, moment, now, first, allowed=allowed(kind))):
             return True
     return False

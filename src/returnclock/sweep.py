@@ -193,7 +193,7 @@ def _still_due(connection: Connection, kind: DeadlineKind, now: datetime, claime
     if not claimed or not kind.looks_beyond or connection.dialect.name == "sqlite":
         return claimed
     held = held_elsewhere(connection, kind, [row.subject_id for row in claimed])
-    free = [row.id for row in claimed if row.subject_id not in held]
+    free = [row for row in claimed if row.subject_id not in held]
     return claims.still_due(connection, kind, deadlines.c.due_at, now, free, before_firing(kind)) if free else ()
 
 

@@ -54,6 +54,7 @@ class Sizes:
     peer_rounds: int = 5
     by_peers: int = 1_000
     looped: int = 1_000
+    inserting_rounds: int = 9
     stamped: int = 20_000
     inserted_in_bulk: int = 20_000
     inserted_singly: int = 1_500
@@ -61,7 +62,16 @@ class Sizes:
 
 
 SHORT = Sizes(
-    rounds=1, swept=60, peer_rounds=1, by_peers=20, looped=20, stamped=40, inserted_in_bulk=600, inserted_singly=20, letters=20
+    rounds=1,
+    swept=60,
+    peer_rounds=1,
+    inserting_rounds=1,
+    by_peers=20,
+    looped=20,
+    stamped=40,
+    inserted_in_bulk=600,
+    inserted_singly=20,
+    letters=20,
 )
 
 
@@ -137,7 +147,7 @@ class Comparison:
         for table in ("orders", "disputes"):
             for way, (rows, a_statement) in ways.items():
                 contenders = front_end.inserting(shops, table, rows, a_statement)
-                self._turns(f"front end's {table} {way}, {name}", contenders, sizes.rounds)
+                self._turns(f"front end's {table} {way}, {name}", contenders, sizes.inserting_rounds)
 
     def _turns(self, work: str, contenders: list[Contender], rounds: int) -> None:
         self.say(work)
