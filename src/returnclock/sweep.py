@@ -115,7 +115,8 @@ def _batch_into(tally: Tally, place: Place, means: _Means, kind: DeadlineKind, s
     try:
         looked_at, done = _batch_or_again(means, kind, place, size)
     except (DBAPIError, CountsDisagree) as fault:
-        if isinstance(fault, DBAPIError) and not is_of_a_row(fault):
+        nothing_claimed = place.claimed == place.after
+        if nothing_claimed or (isinstance(fault, DBAPIError) and not is_of_a_row(fault)):
             raise
         if size > 1:
             half = _batch_into(tally, place, means, kind, size // 2)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from returnclock.tables.clock import problems
 from returnclock.unfireable import AGAIN_AFTER
@@ -131,6 +132,25 @@ def test_what_is_wrong_with_every_row_fails_the_run_and_sets_none_aside(
 
     assert not market.rows(problems, code="cannot_fire")
     assert {market.states("seller_response", one)[0] for one in disputes} == {"running"}
+
+
+def test_a_fault_before_anything_is_claimed_is_no_deadlines(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    market.configure("batch_size = 2")
+    disputes = stamped(market, 4)
+    taken: list[object] = []
+
+    def room(*given: object) -> int:
+        taken.append(given)
+        if len(taken) > 1:
+            raise IntegrityError("SELECT 1", None, Exception("of no row"))
+        return 2
+
+    monkeypatch.setattr("returnclock.sweep.room", room)
+    with pytest.raises(IntegrityError):
+        market.run("escalate-disputes", at=DUE)
+
+    assert not market.rows(problems, code="cannot_fire")
+    assert [market.states("seller_response", one)[0] for one in disputes] == ["fired"] * 2 + ["running"] * 2
 
 
 def without_table(connection: Connection, *_: object) -> None:
