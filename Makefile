@@ -29,7 +29,7 @@ bench: $(INSTALLED) ## measure beside bare SQL and other schedulers (some minute
 	@$(BIN)/python -m tests.servers --install
 	@$(BIN)/python -m tests.benchmarks.compare --into docs
 
-scale: $(INSTALLED) ## measure with ten million deadlines (half an hour, 30 GB); rewrites docs/scale.json and .svg
+scale: $(INSTALLED) ## measure with ten million deadlines (ten minutes, 30 GB); rewrites docs/scale.json and .svg
 	@$(BIN)/python -m tests.servers --install
 	@$(BIN)/python -m tests.benchmarks.scale --into docs $(ARGS)
 

@@ -1,7 +1,7 @@
 """Measures returnclock in a market of millions, beside the same in one of thousands.
 
 ``python -m tests.benchmarks.scale [--short] [--running N] [--settled N] [--into FOLDER]`` starts servers of its own. Ten
-million running deadlines take some twenty minutes and thirty gigabytes; ``--short`` shows in a minute that all of it works,
+million running deadlines take some ten minutes and thirty gigabytes; ``--short`` shows in a minute that all of it works,
 with counts that say nothing. Nothing here asserts a time; a target that is not met is listed as not met.
 """
 
