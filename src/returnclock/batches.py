@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
 
 from returnclock.database import retried
 
@@ -39,6 +42,11 @@ def in_rounds(batches: Sequence[Callable[[int], int]], *, limit: int | None, siz
             if seconds is not None and monotonic() - begun >= seconds:
                 return taken
     return taken
+
+
+def counted(connection: Connection, chosen: Select[Any], most: int = COUNTED) -> int:
+    """How many rows a query chooses, up to ``most``."""
+    return int(connection.execute(select(func.count()).select_from(chosen.limit(most).subquery())).scalar_one())
 
 
 def until_short(batch: Callable[[int], int], *, limit: int | None, size: int, seconds: float | None = None) -> int:

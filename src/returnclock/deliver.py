@@ -15,7 +15,7 @@ from functools import partial
 from sqlalchemy import Connection, Engine, func, select
 
 from returnclock import outbox
-from returnclock.batches import COUNTED
+from returnclock.batches import counted
 from returnclock.clock import Clock
 from returnclock.database import reading, retried
 from returnclock.hands import Post
@@ -63,5 +63,4 @@ def would_deliver(engine: Engine, clock: Clock, *, limit: int | None = None) -> 
 def _waiting(engine: Engine, clock: Clock) -> int:
     with reading(engine) as connection:
         due = notices.c.next_attempt_at <= clock.now(connection)
-        waiting = select(notices.c.id).where(is_unsent, due).order_by(notices.c.next_attempt_at).limit(COUNTED).subquery()
-        return int(connection.execute(select(func.count()).select_from(waiting)).scalar_one())
+        return counted(connection, select(notices.c.id).where(is_unsent, due).order_by(notices.c.next_attempt_at))

@@ -36,8 +36,6 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LONGEST_NAME = 200
 # The faults that keep a clock from starting.
 NO_START = ("overdue_start", "missing_date", "unreadable_date", "future_date", "ancient_date")
-# What the sweep finds when it tries, and nobody can see before.
-CANNOT_FIRE = "cannot_fire"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

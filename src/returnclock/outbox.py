@@ -54,23 +54,19 @@ def queue(
     ordinal: int = 0,
     not_before: datetime | None = None,
     moment: str | None = None,
-    strictly: bool = False,
 ) -> int:
     """Queue each of the notices for each of the deadlines, in one statement.
 
     ordinal: which of several reminders; part of the key. not_before: when a digest is due. moment: what the notices are
-    queued as, where that is not their own moment: "warning" for a reminder that tells the effective date. strictly: all must
-    be new; otherwise those that are queued already are passed over, which costs PostgreSQL a sixth more.
+    queued as, where that is not their own moment: "warning" for a reminder that tells the effective date. Those that
+    are queued already are passed over.
 
     Returns:
         how many notices are new.
-
-    Raises:
-        IntegrityError: ``strictly``, and one is queued already.
     """
     if not notices:
         return 0
-    inserting = insert(outbox) if strictly else insert_new(connection, outbox, (outbox.c.key,))
+    inserting = insert_new(connection, outbox, (outbox.c.key,))
     inserting = inserting.from_select(_QUEUED, _rows(tuple(notices), moment)).execution_options(preserve_rowcount=True)
     return connection.execute(inserting, {"of_ids": deadline_ids, **moments(now, not_before, ordinal)}).rowcount
 
@@ -79,9 +75,10 @@ _QUEUED = ("key", "kind", "deadline_id", "notice", "party", "state", "attempts",
 
 
 def queueing(notices: tuple[Notice, ...], of: FromClause | None = None) -> Insert:
-    """The statement that queues notices, all of which must be new; it is given `moments`.
+    """The statement that queues notices, all of which must be new (to pass others over costs PostgreSQL a sixth more).
 
-    of: what has the columns of the deadlines that are meant; otherwise they are those with the ids ``of_ids``.
+    of: what has the columns of the deadlines that are meant; otherwise they are those with the ids ``of_ids``. The parameters
+    are `moments`.
     """
     return insert(outbox).from_select(_QUEUED, _rows(notices, None) if of is None else _each(notices, None, of))
 

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from returnclock.database import insert_new
-from returnclock.faults import CANNOT_FIRE, Fault
-from returnclock.tables.clock import problems
+from returnclock.faults import Fault
+from returnclock.tables.clock import CANNOT_FIRE, problems
 from returnclock.tables.keys import among
 
 _KEY = (problems.c.table_name, problems.c.subject_id, problems.c.kind, problems.c.code)

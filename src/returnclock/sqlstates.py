@@ -40,6 +40,11 @@ def is_of_a_row(fault: DBAPIError) -> bool:
     return of_its_class or _sqlstate(fault).startswith(_OF_A_ROW_SQLSTATES) or _number(fault) in _OF_A_ROW_MARIADB
 
 
+def reason_of(fault: Exception) -> str:
+    """The first line of what the database said, or of the fault where it was not the database's."""
+    return str(getattr(fault, "orig", None) or fault).strip().splitlines()[0]
+
+
 def _sqlstate(fault: DBAPIError) -> str:
     return getattr(fault.orig, "sqlstate", None) or ""
 

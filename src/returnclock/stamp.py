@@ -16,14 +16,14 @@ from sqlalchemy import Connection, Engine, delete, func, select
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import problems
-from returnclock.batches import COUNTED, until_short
+from returnclock.batches import counted, until_short
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import DatabaseUnreachable
 from returnclock.faults import Fault
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
-from returnclock.sqlstates import is_passing
+from returnclock.sqlstates import is_passing, reason_of
 from returnclock.stamp_batch import Batch
 from returnclock.tables.clock import changes
 from returnclock.tables.keys import among, as_text, keys_of
@@ -83,8 +83,7 @@ def would_stamp(engine: Engine) -> Tally:
 
 def _backlog(engine: Engine) -> int:
     with reading(engine) as connection:
-        waiting = select(changes.c.id).limit(COUNTED).subquery()
-        return int(connection.execute(select(func.count()).select_from(waiting)).scalar_one())
+        return counted(connection, select(changes.c.id))
 
 
 def _batch_or_singly(run: _Run, size: int) -> int:
@@ -151,7 +150,7 @@ def _set_aside(run: _Run, fault: Exception) -> int:
     with writing(run.engine) as connection:
         taken = _take(connection, 1)
         for change in taken:
-            reason = str(getattr(fault, "orig", fault)).strip().splitlines()[0][:300]
+            reason = reason_of(fault)[:300]
             of = f"{change.table_name} {change.subject_id}"
             said = f"{of} cannot be read: {reason}. Mend the row; it is looked at again by itself."
             row = Fault(change.table_name, change.subject_id, "unreadable_row", said)

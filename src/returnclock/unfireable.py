@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, exists, select, update
 
 from returnclock import problems
-from returnclock.faults import CANNOT_FIRE, Fault
+from returnclock.faults import Fault
 from returnclock.kinds import DeadlineKind
-from returnclock.tables.clock import deadlines, is_set_aside
+from returnclock.sqlstates import reason_of
+from returnclock.tables.clock import CANNOT_FIRE, deadlines, is_set_aside
 from returnclock.tables.clock import problems as kept
 
 AGAIN_AFTER = timedelta(minutes=5)
@@ -27,7 +28,7 @@ def record(connection: Connection, kind: DeadlineKind, subject_id: str, fault: E
         1 where the problem is new or came back, else 0.
     """
     table = kind.subject.name
-    reason = str(getattr(fault, "orig", fault)).strip().splitlines()[0][:300]
+    reason = reason_of(fault)[:300]
     said = (
         f"{table} {subject_id}: {kind.title} is over, and the database refuses its effect: {reason}. Mend the row, or the rule "
         f"of the database that refuses; it is tried again every {AGAIN_AFTER.seconds // 60} minutes."

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
-from sqlalchemy import Connection, Select, exists, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from returnclock import claims
+from returnclock.batches import counted
 from returnclock.calendars import Calendar
 from returnclock.kinds import DeadlineKind
 from returnclock.rulebook import Rulebook
@@ -60,7 +61,7 @@ def overdue(connection: Connection, kind: DeadlineKind, now: datetime) -> Backlo
 def falling_due(connection: Connection, kind: DeadlineKind, after: datetime, until: datetime) -> int:
     """How many deadlines of a kind fall due after one instant and up to another."""
     ahead = select(deadlines.c.id).where(deadlines.c.kind == kind.name, is_running)
-    return _counted(connection, ahead.where(deadlines.c.due_at > after, deadlines.c.due_at <= until))
+    return counted(connection, ahead.where(deadlines.c.due_at > after, deadlines.c.due_at <= until), CAP)
 
 
 def warns(kind: DeadlineKind) -> bool:
@@ -88,13 +89,13 @@ def unwarned(connection: Connection, kind: DeadlineKind, now: datetime) -> int:
 
 def held(connection: Connection, kind: DeadlineKind) -> int:
     """How many deadlines of a kind are held."""
-    return _counted(connection, select(deadlines.c.id).where(deadlines.c.kind == kind.name, is_held))
+    return counted(connection, select(deadlines.c.id).where(deadlines.c.kind == kind.name, is_held), CAP)
 
 
 def unstamped(connection: Connection, now: datetime) -> Backlog:
     """The noted changes that wait to be stamped."""
     oldest = connection.execute(select(changes.c.noted_at).order_by(changes.c.id).limit(1)).scalar()
-    return Backlog(_counted(connection, select(changes.c.id)), _age(oldest, now))
+    return Backlog(counted(connection, select(changes.c.id), CAP), _age(oldest, now))
 
 
 def task(connection: Connection, name: str) -> TaskVitals:
@@ -126,7 +127,7 @@ def untried_for(connection: Connection, now: datetime) -> float:
 
 def dead_notices(connection: Connection) -> int:
     """How many notices were given up."""
-    return _counted(connection, select(outbox.c.id).where(is_dead))
+    return counted(connection, select(outbox.c.id).where(is_dead), CAP)
 
 
 def open_problems(connection: Connection) -> dict[str, int]:
@@ -149,10 +150,6 @@ def forecast(connection: Connection, kinds: Sequence[DeadlineKind], instants: Se
     """Of each kind how many fall due between each two neighbours of ``instants``, which rise."""
     pairs = list(pairwise(instants))
     return {kind.name: [falling_due(connection, kind, *pair) for pair in pairs] for kind in kinds}
-
-
-def _counted(connection: Connection, chosen: Select[int]) -> int:
-    return int(connection.execute(select(func.count()).select_from(chosen.limit(CAP).subquery())).scalar_one())
 
 
 def _age(since: datetime | None, now: datetime) -> float:

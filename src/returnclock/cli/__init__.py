@@ -49,8 +49,9 @@ class Commands(click.Group):
             ctx.exit(0)
         except Exception as fault:
             if type(fault).__module__.startswith("sqlalchemy."):
-                reason = str(getattr(fault, "orig", None) or fault).strip().splitlines()[0]
-                click.echo(f"returnclock: the database refused: {reason}", err=True)
+                from returnclock.sqlstates import reason_of
+
+                click.echo(f"returnclock: the database refused: {reason_of(fault)}", err=True)
                 ctx.exit(1)
             raise
 

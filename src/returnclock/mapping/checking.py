@@ -21,6 +21,7 @@ from returnclock.mapping.attaching import attached, wanted, without_views
 from returnclock.mapping.watching import literal, watches
 from returnclock.market import Market, Place
 from returnclock.settings import ColumnMapping, MarketSettings, TableMapping
+from returnclock.sqlstates import reason_of
 from returnclock.tables.market import MARKET_TABLES
 from returnclock.tables.types import Instant
 
@@ -73,7 +74,7 @@ class _Look:
             with reading(self.engine) as connection:
                 connection.execute(statement)
         except SQLAlchemyError as fault:
-            return str(getattr(fault, "orig", None) or fault).strip().splitlines()[0]
+            return reason_of(fault)
         return None
 
     def quote(self, name: str) -> str:

@@ -196,8 +196,10 @@ Index(
     sqlite_where=is_open,
 )
 
+# What the sweep finds when it tries, and nobody can see before.
+CANNOT_FIRE = "cannot_fire"
 # Every batch of a sweep asks whether any deadline was set aside because the database refused its effect.
-is_set_aside = is_open & (problems.c.code == literal_column("'cannot_fire'"))
+is_set_aside = is_open & (problems.c.code == literal_column(f"'{CANNOT_FIRE}'"))
 Index(
     "ix_clock_problems_set_aside",
     *(problems.c.code, problems.c.resolved_at, problems.c.last_seen_at),
