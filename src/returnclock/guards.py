@@ -18,8 +18,9 @@ from returnclock.interventions import standing
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Guards
-from returnclock.tables.clock import bursts, deadlines
+from returnclock.tables.clock import deadlines
 from returnclock.tables.clock import outbox as notices
+from returnclock.tables.interventions import bursts
 from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 

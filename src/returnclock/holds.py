@@ -24,7 +24,8 @@ from returnclock.policy import Policy, Reckoning
 from returnclock.remaining import Dates, after_hold, extended_until
 from returnclock.rulebook import Rulebook
 from returnclock.scopes import Scope, any_of
-from returnclock.tables.clock import deadlines, events, holds, is_running, policies
+from returnclock.tables.clock import deadlines, events, is_running, policies
+from returnclock.tables.interventions import holds
 from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, exists, select
 
 from returnclock import holds, pauses
-from returnclock.tables.clock import is_set_aside, is_waiting
+from returnclock.tables.clock import is_set_aside
+from returnclock.tables.interventions import is_waiting
 from returnclock.tables.types import Instant
 
 _NOW = bindparam("now", type_=Instant())

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
 from returnclock.ledger import Hand
-from returnclock.tables.clock import events, pauses
+from returnclock.tables.clock import events
+from returnclock.tables.interventions import pauses
 from returnclock.telemetry import Event
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from sqlalchemy import Table
 
 from returnclock.kinds import DeadlineKind
-from returnclock.tables.clock import CLOCK_TABLES, vacations
+from returnclock.tables.clock import CLOCK_TABLES
+from returnclock.tables.interventions import vacations
 from returnclock.tables.market import MARKET_TABLES
 
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
-from returnclock.tables.clock import vacations
+from returnclock.tables.interventions import vacations
 from returnclock.tables.keys import among
 
 _ONE_DAY = timedelta(days=1)

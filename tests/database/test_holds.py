@@ -12,7 +12,8 @@ from returnclock import claims, firing, sweep
 from returnclock.database import reading, writing
 from returnclock.errors import BadUsage, NotFound, Refused
 from returnclock.explain import explain
-from returnclock.tables.clock import deadlines, events, holds
+from returnclock.tables.clock import deadlines, events
+from returnclock.tables.interventions import holds
 from tests.database.desk import Operator
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 

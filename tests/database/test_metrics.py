@@ -17,7 +17,8 @@ from returnclock import telemetry, vitals
 from returnclock.clock import FrozenClock
 from returnclock.database import reading, writing
 from returnclock.metrics import DatabaseCollector, Exposition
-from returnclock.tables.clock import deadlines, outbox, pauses, runs
+from returnclock.tables.clock import deadlines, outbox, runs
+from returnclock.tables.interventions import pauses
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 from tests.servers.programs import program
 

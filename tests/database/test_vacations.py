@@ -10,7 +10,8 @@ from returnclock.database import reading
 from returnclock.errors import BadUsage, NotFound, Refused
 from returnclock.explain import explain
 from returnclock.ops.vacation import announce, take_back
-from returnclock.tables.clock import events, vacations
+from returnclock.tables.clock import events
+from returnclock.tables.interventions import vacations
 from tests.database.desk import Operator
 from tests.database.market import DAY, HOUR, MONDAY, Market
 

@@ -158,7 +158,7 @@ def holds(show_all: bool, as_json: bool) -> None:
 
     from returnclock.database import reading
     from returnclock.scopes import Scope
-    from returnclock.tables.clock import holds as table
+    from returnclock.tables.interventions import holds as table
 
     wiring = wired()
     chosen = select(table).order_by(table.c.id.desc())

@@ -57,7 +57,7 @@ def list_vacations(seller: int | None, as_json: bool) -> None:
     from sqlalchemy import select
 
     from returnclock.database import reading
-    from returnclock.tables.clock import vacations as table
+    from returnclock.tables.interventions import vacations as table
 
     wiring = wired()
     chosen = select(table).order_by(table.c.first_day.desc(), table.c.id.desc())

@@ -22,7 +22,8 @@ from returnclock.holds import Hold, release, standing, unfinished
 from returnclock.kinds import DeadlineKind
 from returnclock.ops.targets import Desk, counted
 from returnclock.scopes import Scope, any_of
-from returnclock.tables.clock import LIVE_STATES, deadlines, events, holds
+from returnclock.tables.clock import LIVE_STATES, deadlines, events
+from returnclock.tables.interventions import holds
 from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 

@@ -16,7 +16,8 @@ from returnclock.holds import beginning, dates_of, history_of, moved_values, tel
 from returnclock.kinds import DeadlineKind, Party
 from returnclock.ops.targets import Desk, pages
 from returnclock.remaining import layered
-from returnclock.tables.clock import LIVE_STATES, deadlines, events, policies, vacations
+from returnclock.tables.clock import LIVE_STATES, deadlines, events, policies
+from returnclock.tables.interventions import vacations
 from returnclock.tables.market import orders, sellers
 from returnclock.telemetry import Event
 from returnclock.vacations import LONGEST, announced, away_by_seller, days_granted
