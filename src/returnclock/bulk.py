@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import orjson
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     Connection,
     Insert,
     Row,
+    Subquery,
     Table,
-    TableValuedAlias,
     Text,
     bindparam,
     cast,
@@ -25,7 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from returnclock.database import insert_new
+from returnclock.database import insert_new, json_text
+from returnclock.tables.keys import ArrayOf
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -40,8 +41,9 @@ def insert_rows(
 ) -> Sequence[Row[Any]]:
     """Insert rows that all have the same columns, leaving out those whose ``unique`` key is taken.
 
-    PostgreSQL gets them as one JSON document: ten thousand placeholders cost more to write and to parse than the rows cost
-    to store. SQLite and MariaDB are fastest with the driver's own way, and so is what is to come back.
+    PostgreSQL gets each column as one array: ten thousand placeholders cost more to write and to parse than the rows cost to
+    store, and one JSON document of them all a quarter more than the arrays. SQLite and MariaDB are fastest with the driver's
+    own way, and so is what is to come back.
 
     Returns:
         the ``returning`` columns of the rows that were written.
@@ -49,7 +51,7 @@ def insert_rows(
     if not rows:
         return ()
     if connection.dialect.name == "postgresql" and not unique and not returning:
-        connection.execute(_from_document(table, tuple(rows[0])), {"document": written(rows)})
+        connection.execute(_from_arrays(table, tuple(rows[0])), arrays([table.c[name] for name in rows[0]], rows))
         return ()
     inserting = insert_new(connection, table, unique) if unique else insert(table)
     done = connection.execute(inserting.returning(*returning) if returning else inserting, [dict(row) for row in rows])
@@ -57,9 +59,9 @@ def insert_rows(
 
 
 @lru_cache
-def _from_document(table: Table, names: tuple[str, ...]) -> Insert:
+def _from_arrays(table: Table, names: tuple[str, ...]) -> Insert:
     columns = [table.c[name] for name in names]
-    return insert(table).from_select(columns, select(*document(columns).c))
+    return insert(table).from_select(columns, select(*given(columns).c))
 
 
 class RowsUpdate:
@@ -70,9 +72,10 @@ class RowsUpdate:
 
     def __init__(self, table: Table, names: Sequence[str], *conditions: ColumnElement[bool]) -> None:
         self._names = names
-        given = document([table.c[name] for name in ("id", *names)])
-        at_once = update(table).where(table.c.id == given.c.id, *conditions)
-        self._at_once = at_once.values({name: given.c[name] for name in names})
+        self._columns = [table.c[name] for name in ("id", *names)]
+        rows = given(self._columns)
+        at_once = update(table).where(table.c.id == rows.c.id, *conditions)
+        self._at_once = at_once.values({name: rows.c[name] for name in names})
         each = update(table).where(table.c.id == bindparam("row_id"), *conditions)
         self._each = each.values({name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names})
 
@@ -81,19 +84,36 @@ class RowsUpdate:
         if not rows:
             return
         if connection.dialect.name == "postgresql":
-            connection.execute(self._at_once, {"document": written(rows), **parameters})
+            connection.execute(self._at_once, arrays(self._columns, rows) | parameters)
             return
         values = [{f"new_{name}": row[name] for name in self._names} | {"row_id": row["id"]} for row in rows]
         connection.execute(self._each, [one | parameters for one in values])
 
 
-def document(columns: Sequence[ColumnElement[Any]]) -> TableValuedAlias:
-    """Rows that are given as one JSON document (`written`, the parameter ``document``), read by PostgreSQL as a table."""
-    given = [column(each.name, each.type) for each in columns]
-    read = func.jsonb_to_recordset(cast(bindparam("document", type_=Text()), postgresql.JSONB()))
-    return read.table_valued(*given, name="given").render_derived(with_types=True)
+def given(columns: Sequence[ColumnElement[Any]]) -> Subquery:
+    """Rows that are given as `arrays`, one for each column, and read by PostgreSQL as a table."""
+    bound = [bindparam(f"given_{each.name}", type_=ArrayOf(_carrier(each))) for each in columns]
+    read = func.unnest(*bound).table_valued(*(column(each.name, _carrier(each)) for each in columns), name="arrays")
+    read = read.render_derived()
+    typed = (cast(read.c[each.name], postgresql.JSONB()) if _is_json(each) else read.c[each.name] for each in columns)
+    return select(*(value.label(each.name) for value, each in zip(typed, columns, strict=True))).subquery("given")
 
 
-def written(rows: Rows) -> str:
-    """The JSON document of these rows."""
-    return orjson.dumps(rows).decode()
+def arrays(columns: Sequence[ColumnElement[Any]], rows: Rows) -> dict[str, list[Any]]:
+    """The parameters for the `given` rows."""
+    return {f"given_{each.name}": _array(each, rows) for each in columns}
+
+
+def _array(of: ColumnElement[Any], rows: Rows) -> list[Any]:
+    if _is_json(of):
+        return [None if row[of.name] is None else json_text(row[of.name]) for row in rows]
+    return [row[of.name] for row in rows]
+
+
+def _carrier(of: ColumnElement[Any]) -> Any:
+    """The type of a column's values on their way: JSON travels as text, for which the driver has no work to do."""
+    return Text() if _is_json(of) else of.type
+
+
+def _is_json(of: ColumnElement[Any]) -> bool:
+    return isinstance(of.type, JSON)

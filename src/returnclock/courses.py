@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from returnclock.calendars import Calendar
 from returnclock.errors import BadPolicy
-from returnclock.localtime import has_one_offset
+from returnclock.localtime import has_one_offset, say_at, say_local, say_time
 from returnclock.policy import Policy, Reckoning, due_at, end_step, start_step
 
 # Some 2 kB each: ten thousand are a year of start days for thirty pairs of policy and zone, and stay within 20 MB.
@@ -41,7 +41,8 @@ class _WithTheDay:
     def from_start(self, starts: datetime, local: datetime) -> Reckoning:
         first = self.first
         reminders = tuple([moment for moment in first.reminders if moment > starts])
-        return Reckoning(first.promised_at, first.due_at, first.last_day, reminders, (start_step(local), *self.shared))
+        begins = start_step(say_local(local))
+        return Reckoning(first.promised_at, first.due_at, first.last_day, reminders, (begins, *self.shared))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,10 @@ class _AtTheTime:
         moment = starts + self.lasts
         last_day = self.first.last_day
         reminders = tuple([starts + after for after in self.reminded_after])
-        ends = local.replace(last_day.year, last_day.month, last_day.day)
-        return Reckoning(moment, moment, last_day, reminders, (start_step(local), *self.shared, end_step(ends, moment)))
+        clock, zone = say_time(local), local.tzinfo
+        begins = start_step(say_at(local.date(), clock, zone))
+        ends = end_step(say_at(last_day, clock, zone), moment)
+        return Reckoning(moment, moment, last_day, reminders, (begins, *self.shared, ends))
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -13,6 +13,7 @@ from random import uniform
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
+import orjson
 from sqlalchemy import URL, Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import make_url
@@ -24,6 +25,7 @@ from returnclock.errors import DatabaseUnreachable
 from returnclock.sqlstates import is_passing
 from returnclock.tables.expressions import sqlite_later
 from returnclock.tables.instants import sqlite_local, sqlite_utc_of, sqlite_utc_of_epoch
+from returnclock.tables.keys import Packed
 from returnclock.tables.types import sqlite_utc
 
 T = TypeVar("T")
@@ -79,7 +81,7 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         waiting = {"timeout": SQLITE_BUSY_S, "check_same_thread": False}
-        engine = create_engine(parsed, connect_args=waiting, hide_parameters=True)
+        engine = create_engine(parsed, connect_args=waiting, hide_parameters=True, json_serializer=json_text)
         _prepare_sqlite(engine)
         return engine
     engine = create_engine(
@@ -87,6 +89,7 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
         isolation_level="READ COMMITTED",
         # An error that quotes the values of a statement would carry names and addresses into every log.
         hide_parameters=True,
+        json_serializer=json_text,
         connect_args=_postgresql(parsed) if backend == "postgresql" else _mariadb(),
         pool_size=pool_size,
         max_overflow=0,
@@ -96,6 +99,11 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
     if backend == "postgresql":
         _prepare_postgresql(engine)
     return engine
+
+
+def json_text(value: Any) -> str:
+    """A value as the JSON that our documents keep; instants and days in ISO 8601."""
+    return orjson.dumps(value).decode()
 
 
 def _postgresql(parsed: URL) -> dict[str, Any]:
@@ -115,6 +123,12 @@ def _mariadb() -> dict[str, Any]:
 
 
 def _prepare_postgresql(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(dbapi_connection: Any, _record: Any) -> None:
+        from psycopg.types.array import ListBinaryDumper
+
+        dbapi_connection.adapters.register_dumper(Packed, ListBinaryDumper)
+
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
         # In each transaction, not once a session: PgBouncer refuses them as options of the connection, and in its transaction

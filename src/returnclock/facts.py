@@ -9,13 +9,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, false, literal, null, or_, select
 
-from returnclock.calendars import Calendar, zone
+from returnclock.calendars import Calendar, CalendarBook, zone
 from returnclock.courses import reckon
 from returnclock.errors import UnknownCountry, UnknownSubdivision, UnknownZone
 from returnclock.kinds import DeadlineKind, Party
@@ -44,18 +46,18 @@ class Counted:
     away: frozenset[date] = frozenset()
 
     def schedule(self) -> dict[str, Any]:
-        """What ``clock_deadlines.schedule`` keeps: zone, calendar, first instant, last local day and every reminder (ISO 8601).
+        """What ``clock_deadlines.schedule`` keeps: zone, calendar, first instant, last local day and every reminder.
 
         Of the calendar only the name: its days are not kept, because the date that they made is.
         """
-        away = {"away": sorted(day.isoformat() for day in self.away)} if self.away else {}
+        away = {"away": sorted(self.away)} if self.away else {}
         return {
             **away,
             "zone": self.zone,
             "calendar": self.calendar,
-            "counted_from": self.counted_from.isoformat(),
-            "last_day": self.reckoning.last_day.isoformat(),
-            "reminders": [moment.isoformat() for moment in self.reckoning.reminders],
+            "counted_from": self.counted_from,
+            "last_day": self.reckoning.last_day,
+            "reminders": self.reckoning.reminders,
         }
 
 
@@ -117,8 +119,8 @@ def _order_columns(kind: DeadlineKind) -> list[Any]:
     ]
     wanted = orders["seller_id"].label("seller"), orders["buyer_id"].label("buyer")
     written = kind.order_id.label("written_order_id")
-    places = (orders[name].label(name) for name in ("country", "subdivision", "category"))
-    return [orders["id"].label("order_id"), written, *places, *wanted, *parties]
+    of_order = (orders[name].label(name) for name in ("number", "country", "subdivision", "category"))
+    return [orders["id"].label("order_id"), written, *of_order, *wanted, *parties]
 
 
 def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime) -> Counted:
@@ -137,14 +139,29 @@ def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime) -> C
 
 def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, starts: datetime) -> Counted:
     """Count a deadline from its start by a given policy."""
-    of_party = kind.party.value if kind.party is not Party.PLATFORM and kind.order_id is not None else None
-    local = zone_or(getattr(facts, f"{of_party}_time_zone") if of_party else None, book.market_zone)
-    country, subdivision = facts.country, facts.subdivision
-    if policy.calendar == "party" and of_party and getattr(facts, f"{of_party}_country"):
-        country, subdivision = getattr(facts, f"{of_party}_country"), getattr(facts, f"{of_party}_subdivision")
+    country, subdivision, time_zone = facts.country, facts.subdivision, None
+    if kind.party is not Party.PLATFORM and kind.order_id is not None:
+        time_zone, of_party, part_of_it = _PLACE_OF_PARTY[kind.party](facts)
+        if policy.calendar == "party" and of_party:
+            country, subdivision = of_party, part_of_it
+    local, calendar = _ground(book.calendars, book.market_zone, time_zone, country, subdivision)
     away = _away(book, kind, facts, local)
-    calendar = calendar_or_default(book, country, subdivision).layered(away)
+    if away:
+        calendar = calendar.layered(away)
     return Counted(policy, local.key, calendar.name, reckon(starts, policy, calendar, local), starts, away=away)
+
+
+_PLACE_OF_PARTY = {
+    party: attrgetter(f"{party}_time_zone", f"{party}_country", f"{party}_subdivision") for party in (Party.SELLER, Party.BUYER)
+}
+
+
+@lru_cache(maxsize=4096)
+def _ground(
+    calendars: CalendarBook, market_zone: str, time_zone: str | None, country: str | None, subdivision: str | None
+) -> tuple[ZoneInfo, Calendar]:
+    """The zone and the calendar of a place; most rows of a batch share theirs."""
+    return zone_or(time_zone, market_zone), calendar_or_default(calendars, country, subdivision)
 
 
 def _away(book: Rulebook, kind: DeadlineKind, facts: Any, local: ZoneInfo) -> frozenset[date]:
@@ -168,7 +185,7 @@ def kept_calendar(book: Rulebook, schedule: Mapping[str, Any]) -> Calendar:
     """The calendar by which a deadline was counted, as ``schedule`` names it, with the vacation that it was counted under."""
     country, _, subdivision = str(schedule["calendar"]).partition("-")
     away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ()))
-    return calendar_or_default(book, country, subdivision or None).layered(away)
+    return calendar_or_default(book.calendars, country, subdivision or None).layered(away)
 
 
 def counting_start(kind: DeadlineKind, kept: Any) -> datetime:
@@ -189,11 +206,11 @@ def zone_or(name: str | None, fallback: str) -> ZoneInfo:
         return zone(fallback)
 
 
-def calendar_or_default(book: Rulebook, country: str | None, subdivision: str | None) -> Calendar:
+def calendar_or_default(calendars: CalendarBook, country: str | None, subdivision: str | None) -> Calendar:
     """The narrowest calendar that is known: the subdivision's, the country's, or the market's own."""
     try:
-        return book.calendars.get(country, subdivision if country else None)
+        return calendars.get(country, subdivision if country else None)
     except UnknownSubdivision:
-        return book.calendars.get(country, None)
+        return calendars.get(country, None)
     except UnknownCountry:
-        return book.calendars.default
+        return calendars.default

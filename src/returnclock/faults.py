@@ -19,7 +19,7 @@ from babel import Locale, UnknownLocaleError
 from babel.numbers import list_currencies
 from sqlalchemy import ColumnElement, Connection, String, Table, cast, exists, select
 
-from returnclock.calendars import zone
+from returnclock.calendars import CalendarBook, zone
 from returnclock.errors import ReturnclockError, UnknownZone
 from returnclock.kinds import DeadlineKind
 from returnclock.mail import address_fault
@@ -62,6 +62,24 @@ def faults_of_rows(connection: Connection, book: Rulebook, table_name: str, ids:
     if connection.dialect.name == "sqlite":  # the only one that keeps bytes in a column of text
         rows = [SimpleNamespace(**{name: legible(value) for name, value in row._mapping.items()}) for row in rows]
     return [Fault(table_name, row.id, code, problem) for row in rows for code, problem in check(book, row)]
+
+
+def is_sound_order(book: Rulebook, row: Any) -> bool:
+    """Whether facts that were read with an order show that nothing is wrong with it, so that it need not be looked at again."""
+    found = row.seller_id is not None and row.buyer_id is not None
+    return found and _is_plain(row.number) and _is_place(book.calendars, row.country, row.subdivision)
+
+
+def _is_plain(text: Any) -> bool:
+    return text is None or (isinstance(text, str) and len(text) <= LONGEST_NAME and text.isprintable())
+
+
+@lru_cache(4096)
+def _is_place(calendars: CalendarBook, country: str | None, subdivision: str | None) -> bool:
+    try:
+        return not country or bool(calendars.get(country, subdivision or None))
+    except ReturnclockError:
+        return False
 
 
 def anchor_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:

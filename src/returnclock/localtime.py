@@ -6,7 +6,7 @@ person it binds. Pure; imports only errors.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -110,7 +110,12 @@ def say_time(moment: datetime) -> str:
 
 def say_local(moment: datetime) -> str:
     """ "Fri 18 Dec 2026 16:00 (Europe/Berlin)", for a datetime that is already in its zone."""
-    return f"{say_day(moment.date())} {say_time(moment)} ({moment.tzinfo})"
+    return say_at(moment.date(), say_time(moment), moment.tzinfo)
+
+
+def say_at(day: date, clock: str, zone: tzinfo | None) -> str:
+    """The same, of a local day and the time of day in words."""
+    return f"{say_day(day)} {clock} ({zone})"
 
 
 def say_utc(instant: datetime) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Insert, and_, bindparam, insert, literal, sel
 from sqlalchemy.dialects import postgresql
 
 from returnclock import ledger
-from returnclock.bulk import document, insert_rows, written
+from returnclock.bulk import arrays, given, insert_rows
 from returnclock.ledger import Hand
 from returnclock.tables.clock import deadlines, events
 from returnclock.telemetry import Event
@@ -50,31 +50,31 @@ def insert_explained(connection: Connection, hand: Hand, rows: Sequence[tuple[Ma
 
 
 def _in_one_statement(connection: Connection, hand: Hand, rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> int:
-    given = {
-        "document": written([{**values, "detail": detail} for values, detail in rows]),
-        "told_by": hand.actor,
-        "told_in": hand.run_id,
-    }
-    return connection.execute(_writing(tuple(rows[0][0])), given, execution_options={"preserve_rowcount": True}).rowcount
+    names = tuple(rows[0][0])
+    columns = arrays([deadlines.c[name] for name in names], [values for values, _ in rows])
+    details = arrays([events.c.detail], [{"detail": detail} for _, detail in rows])
+    told = {"told_by": hand.actor, "told_in": hand.run_id}
+    done = connection.execute(_writing(names), {**columns, **details, **told}, execution_options={"preserve_rowcount": True})
+    return done.rowcount
 
 
 @lru_cache
 def _writing(names: tuple[str, ...]) -> Insert:
     """Deadline and event as one statement: what was written need not come back, and each row travels once."""
     columns = [deadlines.c[name] for name in names]
-    given = select(document([*columns, events.c.detail])).cte("given")
+    rows = select(given([*columns, events.c.detail])).cte("explained")
     new = (
         postgresql.insert(deadlines)
         .on_conflict_do_nothing(index_elements=list(_UNIQUE))
-        .from_select(columns, select(*(given.c[column.name] for column in columns)))
+        .from_select(columns, select(*(rows.c[column.name] for column in columns)))
         .returning(deadlines.c.id, deadlines.c.kind, deadlines.c.subject_id, deadlines.c.starts_at, deadlines.c.stamped_at)
         .cte("new")
     )
-    of_it = and_(given.c.subject_id == new.c.subject_id, given.c.starts_at == new.c.starts_at)
+    of_it = and_(rows.c.subject_id == new.c.subject_id, rows.c.starts_at == new.c.starts_at)
     told = select(
         *(new.c.id, new.c.kind, new.c.subject_id, literal(Event.STAMPED.value, events.c.event.type), new.c.stamped_at),
         bindparam("told_by", type_=events.c.actor.type),
         bindparam("told_in", type_=events.c.run_id.type),
-        given.c.detail,
-    ).join(given, of_it)
+        rows.c.detail,
+    ).join(rows, of_it)
     return insert(events).from_select(ledger.COLUMNS, told)

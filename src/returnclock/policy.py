@@ -150,14 +150,14 @@ def reckon_from_promise(
     return Reckoning(promised_at, due, last_day, reckoner._reminders(promised_at), tuple(reckoner.steps))
 
 
-def start_step(local: datetime) -> str:
-    """The first step of every reckoning, for a start that is already in its zone."""
-    return f"Starts {say_local(local)}."
+def start_step(local: str) -> str:
+    """The first step of every reckoning, for a start as `say_local` says it."""
+    return f"Starts {local}."
 
 
-def end_step(local: datetime, moment: datetime) -> str:
-    """The last step of a reckoning that ends at the time of day of its start: the moment in its zone, and in UTC."""
-    return f"Ends at the time of day of the event: due {say_local(local)}, {say_utc(moment)}."
+def end_step(local: str, moment: datetime) -> str:
+    """The last step of a reckoning that ends at the time of day of its start: the moment as `say_local` says it, and in UTC."""
+    return f"Ends at the time of day of the event: due {local}, {say_utc(moment)}."
 
 
 class _Reckoner:
@@ -170,7 +170,7 @@ class _Reckoner:
         self.policy, self.calendar, self.zone = policy, calendar, zone
         local = self.starts.astimezone(zone)
         self.last_day = local.date()
-        self.steps = [start_step(local)]
+        self.steps = [start_step(say_local(local))]
 
     def reckoning(self) -> Reckoning:
         elapsed = self.policy.period.unit.is_elapsed
@@ -199,7 +199,7 @@ class _Reckoner:
             return self._end_of_last_day()
         self._roll()
         moment = self._same_time(datetime.combine(self.last_day, time_of_day))
-        self.steps.append(end_step(moment.astimezone(self.zone), moment))
+        self.steps.append(end_step(say_local(moment.astimezone(self.zone)), moment))
         return moment
 
     def _roll(self) -> None:

@@ -70,11 +70,12 @@ class Guards:
         that, it is this reminder's time and what a mail may be late: ``stale_after``, at most a quarter of its own lead.
         Reminders that were past when the row was stamped were never owed.
         """
-        owed = [moment for moment in reckoning.reminders if moment > now] if kind.notices_for("reminder") else []
-        if not owed or self.warning_lead is None:
+        reminders = reckoning.reminders
+        if not reminders or reminders[-1] <= now or self.warning_lead is None or not kind.notices_for("reminder"):
             return None
-        late = min(self.stale_after, (reckoning.due_at - owed[0]) / 4)
-        return max(reckoning.due_at - self.warning_lead, owed[0] + late)
+        first = next(moment for moment in reminders if moment > now)
+        late = min(self.stale_after, (reckoning.due_at - first) / 4)
+        return max(reckoning.due_at - self.warning_lead, first + late)
 
 
 NO_GUARDS = Guards(warning_lead=None)

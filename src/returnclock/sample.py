@@ -158,7 +158,7 @@ class _Market:
         """
         policy = self.book.rules["seller_response"].policy_for(order | {"seller": order["seller_id"]})
         seller = next(shop for shop in self.shops if shop["id"] == order["seller_id"])
-        calendar = calendar_or_default(self.book, order["country"], order["subdivision"])
+        calendar = calendar_or_default(self.book.calendars, order["country"], order["subdivision"])
         start = wanted - timedelta(seconds=policy.period.rough_seconds)
         for _ in range(4):
             start += wanted - of(due_at(start, policy, calendar, zone(seller["time_zone"])))

@@ -35,14 +35,14 @@ MOST_REMEMBERED = 20_000  # rows; an import of millions must not grow a worker, 
 
 @dataclass
 class _Run:
-    """What one run works with. ``inspected``: rows (table, key) that were looked at for faults and not changed since."""
+    """What one run works with. ``inspected``: the keys of rows of each table that were looked at for faults."""
 
     engine: Engine
     clock: Clock
     book: Rulebook
     hand: Hand
     tally: Tally = field(default_factory=Tally)
-    inspected: set[tuple[str, Any]] = field(default_factory=set)
+    inspected: defaultdict[str, set[Any]] = field(default_factory=partial(defaultdict, set))
 
 
 def stamp(
@@ -130,8 +130,9 @@ def _batch(run: _Run, size: int) -> int:
         if taken:
             connection.execute(delete(changes).where(among(changes.c.id, [change.id for change in taken])))
     # Only now: what a batch that was rolled back had seen must be seen again.
-    run.inspected |= batch.seen
-    if len(run.inspected) > MOST_REMEMBERED:
+    for name, keys in batch.seen.items():
+        run.inspected[name] |= keys
+    if sum(map(len, run.inspected.values())) > MOST_REMEMBERED:
         run.inspected.clear()
     run.tally.add(batch.tally)
     return len(taken)

@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from returnclock import problems
 from returnclock.facts import read_archived, read_facts
-from returnclock.faults import Fault, anchor_fault, faults_of_rows, order_fault, start_fault
+from returnclock.faults import Fault, anchor_fault, faults_of_rows, is_sound_order, order_fault, start_fault
 from returnclock.holds import release
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
@@ -23,12 +24,14 @@ from returnclock.tables.keys import among, keys_of
 from returnclock.tally import Tally
 from returnclock.write_deadlines import Stamping, insert_deadlines, reopen
 
+_NONE: frozenset[Any] = frozenset()
+
 
 @dataclass
 class Batch:
     """One transaction's work on the changed rows of the tables.
 
-    inspected: rows around (orders, parties) that an earlier batch of the run has looked at for faults.
+    inspected: by table, the rows around (orders, parties) that an earlier batch of the run has looked at for faults.
     seen: those that this batch has looked at.
     """
 
@@ -36,8 +39,8 @@ class Batch:
     book: Rulebook
     hand: Hand
     now: datetime
-    inspected: set[tuple[str, Any]] = field(default_factory=set)
-    seen: set[tuple[str, Any]] = field(default_factory=set)
+    inspected: Mapping[str, set[Any]] = field(default_factory=dict)
+    seen: defaultdict[str, set[Any]] = field(default_factory=partial(defaultdict, set))
     tally: Tally = field(default_factory=Tally)
     _asked: set[tuple[str, str]] = field(default_factory=set)
     _faults: list[Fault] = field(default_factory=list)
@@ -49,14 +52,13 @@ class Batch:
         for kind in self.book.on_table(table_name):
             self._faults += self._of_kind(kind, subject_ids, around)
         for name in around:
-            around[name] = {key for key in around[name] if key is not None and (name, key) not in self.inspected}
+            around[name] -= self.inspected.get(name, _NONE) | {None}
         if table_name in self.book.market.places:
             around[table_name].update(keys_of(subject_ids, self.book.market[table_name].key))
         for name, keys in sorted(around.items()):
             # An order is often both: around a dispute that changed, and changed itself. One look a batch is enough.
-            unseen = sorted(key for key in keys if (name, key) not in self.seen)
-            self._faults += faults_of_rows(self.connection, self.book, name, unseen)
-            self.seen |= {(name, key) for key in unseen}
+            self._faults += faults_of_rows(self.connection, self.book, name, sorted(keys - self.seen[name]))
+            self.seen[name] |= keys
 
     def record_problems(self) -> None:
         """Say in ``clock_problems`` what is wrong with the rows of all tables; the last that a batch does."""
@@ -75,10 +77,8 @@ class Batch:
         work.fired = [one.id for those in kept.values() for one in those if one.state == "fired"]
         for row in rows:
             work.sort(row, kept.get(row.subject_id, ()))
-            if kind.order_id is not None:
-                around["orders"].add(row.order_id)
-                around["sellers"].add(row.seller)
-                around["buyers"].add(row.buyer)
+        if kind.order_id is not None:
+            self._look_around(rows, around)
         running = {row.subject_id for row in rows if row.runs}
         work.stopped += [one.id for of, those in kept.items() if of not in running for one in those if one.state in LIVE_STATES]
         archived = read_archived(self.connection, kind, sorted(row.subject_id for row in work.new))
@@ -88,6 +88,14 @@ class Batch:
         self._write(kind, work, kept)
         self._count(kind, work, len(subject_ids))
         return work.faults
+
+    def _look_around(self, rows: Sequence[Any], around: defaultdict[str, set[Any]]) -> None:
+        around["sellers"].update([row.seller for row in rows])
+        around["buyers"].update([row.buyer for row in rows])
+        for row in rows:
+            # Most orders are sound by what was just read with them: a second look would cost as much as the first.
+            known = self.seen if is_sound_order(self.book, row) else around
+            known["orders"].add(row.order_id)
 
     def _write(self, kind: DeadlineKind, work: _Work, kept: dict[str, list[Row[Any]]]) -> None:
         stamping = Stamping(self.connection, self.book, self.hand, self.now)

@@ -50,7 +50,10 @@ class Stamping:
 
     def next_reminder(self, counted: Counted) -> datetime | None:
         """The first reminder that is still to come: one that is past was never owed by us."""
-        return next((moment for moment in counted.reckoning.reminders if moment > self.now), None)
+        reminders = counted.reckoning.reminders
+        if not reminders or reminders[-1] <= self.now:
+            return None
+        return next(moment for moment in reminders if moment > self.now)
 
 
 def insert_deadlines(
@@ -70,7 +73,8 @@ def insert_deadlines(
         before = kept.get(row.subject_id, ())
         counted = _count_or_fault(partial(_counted_first, stamping, kind, row, before), kind, row, faults)
         if counted is not None:
-            counted = _not_before_told(stamping, counted, before)
+            if before:
+                counted = _not_before_told(stamping, counted, before)
             prepared[row.subject_id, row.starts_at] = (_values(stamping, kind, row, counted), _detail(counted))
     return insert_explained(stamping.connection, stamping.hand, list(prepared.values()))
 
@@ -223,11 +227,11 @@ def told_in_ledger(kind: DeadlineKind, deadline_id: int, subject_id: str, counte
 
 def _detail(counted: Counted) -> dict[str, Any]:
     return {
-        "promised_at": counted.reckoning.promised_at.isoformat(),
-        "due_at": counted.reckoning.due_at.isoformat(),
+        "promised_at": counted.reckoning.promised_at,
+        "due_at": counted.reckoning.due_at,
         "zone": counted.zone,
         "calendar": counted.calendar,
         "policy": counted.policy.digest,
         "anew": counted.anew,
-        "steps": list(counted.reckoning.steps),
+        "steps": counted.reckoning.steps,
     }

@@ -193,4 +193,9 @@ class DeadlineKind:
 
     def notices_for(self, moment: str) -> tuple[Notice, ...]:
         """The notices of one moment, in the order in which they were declared."""
-        return tuple(notice for notice in self.notices if notice.moment == moment)
+        return self._notices.get(moment, ())
+
+    @cached_property
+    def _notices(self) -> Mapping[str, tuple[Notice, ...]]:
+        moments = {notice.moment for notice in self.notices}
+        return {moment: tuple(notice for notice in self.notices if notice.moment == moment) for moment in moments}
