@@ -140,3 +140,14 @@ def test_a_deadline_that_another_holds_is_passed_over_and_taken_by_the_next_tick
         assert len(held.all()) == 1
         assert swept(market, "escalate-disputes", batch_size=1).total("changed") == 3
     assert swept(market, "escalate-disputes", batch_size=1).total("changed") == 1
+
+
+def test_stamping_waits_for_nobody_who_has_another_row_s_deadline_in_hand(market: Market) -> None:
+    if market.dialect == "sqlite":
+        return  # one writer at a time
+    market.dispute()
+    market.run("stamp")
+    market.dispute()
+    with writing(market.wiring.engine) as other:
+        assert len(other.execute(select(deadlines.c.id).with_for_update()).all()) == 1
+        assert market.run("stamp")["changed"] == 1
