@@ -22,13 +22,27 @@ from returnclock.policy import Policy, Reckoning, due_at, end_step, start_step
 _REMEMBERED = 10_000
 
 
-def reckon(starts: datetime, policy: Policy, calendar: Calendar, zone: ZoneInfo) -> Reckoning:
-    """The same as ``policy.due_at``, and as it raises; quicker where other starts of that day were reckoned before."""
-    if starts.utcoffset() is None or policy.period.unit.is_elapsed:
-        return due_at(starts, policy, calendar, zone)
-    local = starts.astimezone(zone)
-    course = _course(local.date(), policy, calendar, zone)
-    return due_at(starts, policy, calendar, zone) if course is None else course.from_start(starts, local)
+@dataclass(frozen=True, slots=True, eq=False)  # by identity, which is quick to look up: it is asked about every row
+class Ground:
+    """What many rows are counted by: a policy, a calendar and a zone. Had from `ground`, one for the same three."""
+
+    policy: Policy
+    calendar: Calendar
+    zone: ZoneInfo
+
+    def reckon(self, starts: datetime) -> Reckoning:
+        """The same as ``policy.due_at``, and as it raises; quicker where other starts of that day were reckoned before."""
+        local = None if self.policy.period.unit.is_elapsed or starts.utcoffset() is None else starts.astimezone(self.zone)
+        course = None if local is None else _course(local.date(), self)
+        if local is None or course is None:
+            return due_at(starts, self.policy, self.calendar, self.zone)
+        return course.from_start(starts, local)
+
+
+@lru_cache(maxsize=4096)
+def ground(policy: Policy, calendar: Calendar, zone: ZoneInfo) -> Ground:
+    """The ground of a policy, a calendar and a zone."""
+    return Ground(policy, calendar, zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +80,14 @@ class _AtTheTime:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _course(day: date, policy: Policy, calendar: Calendar, zone: ZoneInfo) -> _WithTheDay | _AtTheTime | None:
+def _course(day: date, of: Ground) -> _WithTheDay | _AtTheTime | None:
     """What all starts of a local day share, worked out from its first instant; None where they do not share enough."""
+    policy, zone = of.policy, of.zone
     try:
         if not has_one_offset(day, zone):
             return None
         starts = datetime.combine(day, time(), zone).astimezone(UTC)
-        first = due_at(starts, policy, calendar, zone)
+        first = due_at(starts, policy, of.calendar, zone)
         if policy.ends == "end_of_day":
             return _WithTheDay(first, first.steps[1:])
         moments = chain((first.promised_at,), first.reminders)

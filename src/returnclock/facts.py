@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, false, literal, null, or_, select
 
 from returnclock.calendars import Calendar, CalendarBook, zone
-from returnclock.courses import reckon
+from returnclock.courses import Ground, ground
 from returnclock.errors import UnknownCountry, UnknownSubdivision, UnknownZone
 from returnclock.kinds import DeadlineKind, Party
 from returnclock.policy import Policy, Reckoning
@@ -90,7 +90,7 @@ def _with_vacations(connection: Connection, kind: DeadlineKind, rows: Sequence[R
     # A shop's own sellers may have keys of any type; ``clock_vacations`` names those of the contract's table.
     if kind.party is not Party.SELLER or kind.order_id is None or kind.market.mapped:
         return rows
-    of_all = announced(connection, (row.seller for row in rows if row.seller is not None))
+    of_all = announced(connection, {row.seller for row in rows} - {None})
     return [_WithVacations(row, of_all[row.seller]) if row.seller in of_all else row for row in rows] if of_all else rows
 
 
@@ -144,11 +144,11 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
         time_zone, of_party, part_of_it = _PLACE_OF_PARTY[kind.party](facts)
         if policy.calendar == "party" and of_party:
             country, subdivision = of_party, part_of_it
-    local, calendar = _ground(book.calendars, book.market_zone, time_zone, country, subdivision)
-    away = _away(book, kind, facts, local)
+    found = _ground(policy, book.calendars, book.market_zone, time_zone, country, subdivision)
+    away = _away(book, kind, facts, found.zone)
     if away:
-        calendar = calendar.layered(away)
-    return Counted(policy, local.key, calendar.name, reckon(starts, policy, calendar, local), starts, away=away)
+        found = ground(policy, found.calendar.layered(away), found.zone)
+    return Counted(policy, found.zone.key, found.calendar.name, found.reckon(starts), starts, away=away)
 
 
 _PLACE_OF_PARTY = {
@@ -158,10 +158,15 @@ _PLACE_OF_PARTY = {
 
 @lru_cache(maxsize=4096)
 def _ground(
-    calendars: CalendarBook, market_zone: str, time_zone: str | None, country: str | None, subdivision: str | None
-) -> tuple[ZoneInfo, Calendar]:
-    """The zone and the calendar of a place; most rows of a batch share theirs."""
-    return zone_or(time_zone, market_zone), calendar_or_default(calendars, country, subdivision)
+    policy: Policy,
+    calendars: CalendarBook,
+    market_zone: str,
+    time_zone: str | None,
+    country: str | None,
+    subdivision: str | None,
+) -> Ground:
+    """By what is counted in a place; most rows of a batch share theirs."""
+    return ground(policy, calendar_or_default(calendars, country, subdivision), zone_or(time_zone, market_zone))
 
 
 def _away(book: Rulebook, kind: DeadlineKind, facts: Any, local: ZoneInfo) -> frozenset[date]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -137,7 +137,7 @@ class _Work:
         self.faults: list[Fault] = []
         self.changed = 0
 
-    def sort(self, row: Row[Any], kept: Iterable[Row[Any]]) -> None:
+    def sort(self, row: Row[Any], kept: Sequence[Row[Any]]) -> None:
         """Decide for one row; a row that is set aside keeps what it has, and no sweep fires it while it is unreadable."""
         if not row.runs:
             overdue = start_fault(self.kind, row, self.expected_before)
@@ -147,8 +147,10 @@ class _Work:
         if fault is not None:
             self.faults.append(fault)
             return
-        self.stopped += [one.id for one in kept if one.state in LIVE_STATES and one.starts_at != row.starts_at]
-        current = next((one for one in kept if one.starts_at == row.starts_at), None)
+        current = None
+        if kept:
+            self.stopped += [one.id for one in kept if one.state in LIVE_STATES and one.starts_at != row.starts_at]
+            current = next((one for one in kept if one.starts_at == row.starts_at), None)
         if current is None:
             if self.effective_from is None or row.starts_at >= self.effective_from:
                 self.new.append(row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
@@ -71,11 +71,14 @@ def insert_deadlines(
     prepared: dict[tuple[str, datetime], tuple[dict[str, Any], dict[str, Any]]] = {}
     for row in sorted(rows, key=attrgetter("subject_id")):  # one order for all workers: no deadlock on the unique key
         before = kept.get(row.subject_id, ())
-        counted = _count_or_fault(partial(_counted_first, stamping, kind, row, before), kind, row, faults)
-        if counted is not None:
-            if before:
-                counted = _not_before_told(stamping, counted, before)
-            prepared[row.subject_id, row.starts_at] = (_values(stamping, kind, row, counted), _detail(counted))
+        try:
+            counted = _counted_first(stamping, kind, row, before)
+        except BadPolicy as fault:
+            faults.append(_uncountable(kind, row, fault))
+            continue
+        if before:
+            counted = _not_before_told(stamping, counted, before)
+        prepared[row.subject_id, row.starts_at] = (_values(stamping, kind, row, counted), _detail(counted))
     return insert_explained(stamping.connection, stamping.hand, list(prepared.values()))
 
 
@@ -97,8 +100,10 @@ def reopen(
     told = []
     for row, before in pairs:
         recount = _counted_anew if kind.reopening == "restarts" else partial(_counted_as_before, before=before)
-        counted = _count_or_fault(partial(recount, stamping, kind, row), kind, row, faults)
-        if counted is None:
+        try:
+            counted = recount(stamping, kind, row)
+        except BadPolicy as fault:
+            faults.append(_uncountable(kind, row, fault))
             continue
         counted = _not_before_told(stamping, counted, kept[row.subject_id])
         values = _values(stamping, kind, row, counted)
@@ -115,13 +120,9 @@ def reopen(
     return len(told)
 
 
-def _count_or_fault(counting: Callable[[], Counted], kind: DeadlineKind, row: Row[Any], faults: list[Fault]) -> Counted | None:
-    try:
-        return counting()
-    except BadPolicy as fault:
-        said = f"{kind.subject.name} {row.subject_id}: {kind.title} cannot be counted: {fault}"
-        faults.append(Fault(kind.subject.name, row.subject_id, "uncountable", said, kind.name))
-        return None
+def _uncountable(kind: DeadlineKind, row: Row[Any], fault: BadPolicy) -> Fault:
+    said = f"{kind.subject.name} {row.subject_id}: {kind.title} cannot be counted: {fault}"
+    return Fault(kind.subject.name, row.subject_id, "uncountable", said, kind.name)
 
 
 def _counted_first(stamping: Stamping, kind: DeadlineKind, row: Row[Any], kept: Sequence[Row[Any]]) -> Counted:

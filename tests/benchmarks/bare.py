@@ -125,7 +125,7 @@ def plain_connection(url: str) -> Any:
         return psycopg.connect(plain_postgres_url(url), autocommit=True)
     if backend == "sqlite":
         connection = sqlite3.connect(parsed.database or "", isolation_level=None)
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=OFF", "cache_size=-65536"):
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=OFF", "cache_size=-8192"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
     where: dict[str, Any] = {"host": parsed.host, "port": parsed.port or 3306, "user": parsed.username}

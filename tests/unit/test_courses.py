@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from returnclock.courses import reckon
+from returnclock.calendars import Calendar
+from returnclock.courses import ground
 from returnclock.errors import BadPolicy
 from returnclock.period import Period
-from returnclock.policy import Policy, due_at
+from returnclock.policy import Policy, Reckoning, due_at
 from tests.unit.test_policy import BOOK, ZONES, calendar, policies, utc, zone
 
 MOMENTS = st.times()
@@ -20,6 +22,10 @@ DAYS_OF_CHANGE = [date(2026, 3, 8), date(2026, 3, 29), date(2026, 10, 25), date(
 STARTED = st.sampled_from(DAYS_OF_CHANGE).flatmap(
     lambda day: st.integers(-12, 3).map(lambda shift: day + timedelta(days=shift))
 ) | st.dates(date(1995, 1, 1), date(2037, 12, 31))
+
+
+def reckon(starts: datetime, policy: Policy, kept: Calendar, there: ZoneInfo) -> Reckoning:
+    return ground(policy, kept, there).reckon(starts)
 
 
 @given(STARTED, st.lists(MOMENTS, min_size=2, max_size=6), policies(), st.sampled_from(ZONES), st.sampled_from(["DE-BY", "AE"]))
