@@ -11,11 +11,11 @@ import math
 from collections import defaultdict
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
+from returnclock.bulk import delete_rows
 from returnclock.lateness import BOUNDS, Histogram, Lateness
 from returnclock.tables.clock import lateness as table
-from returnclock.tables.keys import among
 
 
 def record(connection: Connection, kind: str, now: datetime, late: Lateness) -> None:
@@ -67,6 +67,6 @@ def fold(connection: Connection, now: datetime, last_id: int, size: int) -> int:
             {"kind": kind, "le_s": le_s, "number": number[kind, le_s], "sum_s": sum_s[kind, le_s], "noted_at": now}
             for kind, le_s in number
         ]
-        connection.execute(delete(table).where(among(table.c.id, [row.id for row in rows])))
+        delete_rows(connection, table, [row.id for row in rows])
         connection.execute(insert(table), folded)
     return len(rows)

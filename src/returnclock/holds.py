@@ -26,7 +26,7 @@ from returnclock.rulebook import Rulebook
 from returnclock.scopes import Scope, any_of
 from returnclock.tables.clock import deadlines, events, is_running, policies
 from returnclock.tables.interventions import holds
-from returnclock.tables.keys import among
+from returnclock.tables.keys import among, by_index
 from returnclock.telemetry import Event
 
 # From these on a deadline is counted anew; what stood still before has been given back or is no longer of interest.
@@ -95,8 +95,8 @@ def catch(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKind,
         chosen = chosen.where(deadlines.c.starts_at < hold.ends_at)
     found = list(connection.execute(chosen.order_by(deadlines.c.id).limit(size)).scalars())
     # By id and under lock: a sweep that has claimed some of them is waited for, and what it fired stays fired.
-    locking = select(deadlines.c.id).where(among(deadlines.c.id, found), is_running).order_by(deadlines.c.id).with_for_update()
-    ids = list(connection.execute(locking).scalars()) if found else []
+    locking = by_index(select(deadlines.c.id).where(among(deadlines.c.id, found), is_running), deadlines)
+    ids = list(connection.execute(locking.order_by(deadlines.c.id).with_for_update()).scalars()) if found else []
     if ids:
         connection.execute(update(deadlines).where(among(deadlines.c.id, ids), is_running).values(state="held"))
         until = hold.ends_at.isoformat() if hold.ends_at else None
@@ -122,8 +122,9 @@ def release(
     if not until:
         return 0
     chosen = select(deadlines, policies.c.definition).join(policies, policies.c.id == deadlines.c.policy_id)
-    chosen = chosen.where(among(deadlines.c.id, sorted(until)), deadlines.c.state == "held").order_by(deadlines.c.id)
-    rows = connection.execute(chosen.with_for_update(of=None if _is_mariadb(connection) else [deadlines])).all()
+    chosen = by_index(chosen.where(among(deadlines.c.id, sorted(until)), deadlines.c.state == "held"), deadlines)
+    locking = chosen.order_by(deadlines.c.id).with_for_update(of=None if _is_mariadb(connection) else [deadlines])
+    rows = connection.execute(locking).all()
     history = history_of(connection, [row.id for row in rows])
     moves, told = [], []
     for row in rows:

@@ -38,7 +38,7 @@ from returnclock.bulk import RowsUpdate
 from returnclock.database import insert_new
 from returnclock.kinds import DeadlineKind, Notice
 from returnclock.tables.clock import deadlines, is_unsent, outbox
-from returnclock.tables.keys import Given, among, as_text
+from returnclock.tables.keys import Given, among, as_text, by_index
 from returnclock.telemetry import Event
 
 LEASE = timedelta(minutes=5)
@@ -164,7 +164,8 @@ _MARKING = RowsUpdate(
 )
 
 
-_STILL_HELD = select(outbox.c.id).where(among(outbox.c.id, Given("ids")), *_HELD).order_by(outbox.c.id).with_for_update()
+_OF_IDS = by_index(select(outbox.c.id).where(among(outbox.c.id, Given("ids")), *_HELD), outbox)
+_STILL_HELD = _OF_IDS.order_by(outbox.c.id).with_for_update()
 
 
 def still_held(connection: Connection, worker: str, ids: Sequence[int]) -> set[int]:

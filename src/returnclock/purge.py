@@ -17,19 +17,20 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, delete, insert, literal, select, true, update
+from sqlalchemy import Connection, Engine, Select, Table, insert, literal, select, true, update
 
 from returnclock import histogram
 from returnclock.batches import in_rounds
+from returnclock.bulk import delete_rows
 from returnclock.clock import Clock
 from returnclock.database import reading, writing
 from returnclock.kinds import DeadlineKind
 from returnclock.rulebook import Rulebook
 from returnclock.settings import RetentionSettings, seconds
-from returnclock.tables.clock import archive, deadlines, events, outbox, runs
+from returnclock.tables.clock import OUTBOX_BY_DEADLINE, archive, deadlines, events, outbox, runs
 from returnclock.tables.document import as_document
 from returnclock.tables.expressions import beyond
-from returnclock.tables.keys import among
+from returnclock.tables.keys import among, by_index
 from returnclock.tally import Tally
 
 LONGEST_RUN = timedelta(hours=1)  # far beyond the workers' own limit for a task; the command has none
@@ -119,8 +120,9 @@ def _without_unsent(connection: Connection, ids: Sequence[int]) -> list[int]:
     """Those of the deadlines of which no notice waits to be sent; the others' notices are locked, so that none can begin to."""
     if not ids:
         return []
-    notices = select(outbox.c.deadline_id, outbox.c.state).where(among(outbox.c.deadline_id, ids)).order_by(outbox.c.id)
-    waiting = {row.deadline_id for row in connection.execute(notices.with_for_update()) if row.state in ("queued", "sending")}
+    notices = select(outbox.c.deadline_id, outbox.c.state).where(among(outbox.c.deadline_id, ids))
+    locking = by_index(notices, outbox, OUTBOX_BY_DEADLINE).order_by(outbox.c.id).with_for_update()
+    waiting = {row.deadline_id for row in connection.execute(locking) if row.state in ("queued", "sending")}
     return [one for one in ids if one not in waiting]
 
 
@@ -145,7 +147,7 @@ def _move(connection: Connection, table: Table, deadline_ids: Sequence[int], now
         whole = whole.join_from(table, deadlines, deadlines.c.id == table.c.deadline_id)
     names = ["table_name", "row_id", "kind", "subject_id", "archived_at", "content"]
     connection.execute(insert(archive).from_select(names, whole.where(among(table.c.id, ids)).order_by(table.c.id)))
-    connection.execute(delete(table).where(among(table.c.id, ids)))
+    delete_rows(connection, table, ids)
 
 
 def _fold_lateness(engine: Engine, clock: Clock, newest: int, size: int) -> int:
@@ -168,8 +170,7 @@ def _close_lost_runs(engine: Engine, clock: Clock, size: int) -> int:
 def _drop_runs(engine: Engine, clock: Clock, tally: Tally, retention: RetentionSettings, which: _Which, size: int) -> int:
     with writing(engine) as connection:
         ids = which(connection, clock.now(connection), retention, size)
-        if ids:
-            connection.execute(delete(runs).where(among(runs.c.id, ids)))
+        delete_rows(connection, runs, ids)
     counted = tally.of("runs")
     counted.examined += len(ids)
     counted.changed += len(ids)

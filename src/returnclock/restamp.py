@@ -29,8 +29,8 @@ from returnclock.ledger import Hand
 from returnclock.period import Period, Unit
 from returnclock.recount import CHANGES, NOTICE_GIVEN, Case, Move, recounted, with_past_reminders
 from returnclock.rulebook import Rulebook
-from returnclock.tables.clock import deadlines, is_running, is_unsent, outbox
-from returnclock.tables.keys import among
+from returnclock.tables.clock import OUTBOX_BY_DEADLINE, deadlines, is_running, is_unsent, outbox
+from returnclock.tables.keys import among, by_index
 from returnclock.telemetry import Event
 from returnclock.write_deadlines import Stamping, told_in_ledger, told_of, with_steps
 
@@ -142,7 +142,7 @@ def _unchanged(connection: Connection, moves: Sequence[Move]) -> set[int]:
     judged = {move.kept.id: _identity(move.kept) for move in moves}
     columns = [deadlines.c[name] for name in ("id", *_IDENTITY)]
     chosen = select(*columns).where(among(deadlines.c.id, sorted(judged)), is_running)
-    rows = connection.execute(chosen.order_by(deadlines.c.id).with_for_update())
+    rows = connection.execute(by_index(chosen, deadlines).order_by(deadlines.c.id).with_for_update())
     return {row.id for row in rows if _identity(row) == judged[row.id]}
 
 
@@ -159,7 +159,8 @@ def _promised(connection: Connection, moves: Sequence[Move]) -> set[int]:
     if not earlier:
         return set()
     waiting = select(outbox.c.deadline_id, outbox.c.leased_by).where(among(outbox.c.deadline_id, earlier), is_unsent)
-    rows = connection.execute(waiting.order_by(outbox.c.id).with_for_update()).all()
+    locking = by_index(waiting, outbox, OUTBOX_BY_DEADLINE).order_by(outbox.c.id).with_for_update()
+    rows = connection.execute(locking).all()
     # What was told when the page was judged is in the judgement; it would not ask to move earlier.
     return {row.deadline_id for row in rows if row.leased_by is not None} | told_of(connection, earlier)
 

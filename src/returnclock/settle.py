@@ -12,7 +12,7 @@ from returnclock import ledger
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, events
-from returnclock.tables.keys import among, keys_of
+from returnclock.tables.keys import among, by_index, keys_of
 from returnclock.telemetry import Event
 
 
@@ -27,8 +27,8 @@ def settle(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKind
     runs = exists().where(kind.still_true()).correlate(deadlines)
     met = exists().where(kind.binds(), kind.met_when).correlate(deadlines)
     live = (among(deadlines.c.id, ids), deadlines.c.state.in_(LIVE_STATES))
-    chosen = connection.execute(select(deadlines.c.id).where(*live, ~runs).order_by(deadlines.c.id).with_for_update())
-    stopped = list(chosen.scalars())
+    chosen = by_index(select(deadlines.c.id).where(*live, ~runs), deadlines).order_by(deadlines.c.id)
+    stopped = list(connection.execute(chosen.with_for_update()).scalars())
     if stopped:
         connection.execute(
             update(deadlines)

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import problems
 from returnclock.batches import counted, until_short
+from returnclock.bulk import delete_rows
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import DatabaseUnreachable
@@ -128,7 +129,7 @@ def _batch(run: _Run, size: int) -> int:
             batch.of_table(table_name, subject_ids)
         batch.record_problems()
         if taken:
-            connection.execute(delete(changes).where(among(changes.c.id, [change.id for change in taken])))
+            delete_rows(connection, changes, [change.id for change in taken])
     # Only now: what a batch that was rolled back had seen must be seen again.
     for name, keys in batch.seen.items():
         run.inspected[name] |= keys
@@ -156,5 +157,5 @@ def _set_aside(run: _Run, fault: Exception) -> int:
             said = f"{of} cannot be read: {reason}. Mend the row; it is looked at again by itself."
             row = Fault(change.table_name, change.subject_id, "unreadable_row", said)
             run.tally.problems += problems.record(connection, (), [row], run.clock.now(connection))
-            connection.execute(delete(changes).where(changes.c.id == change.id))
+            delete_rows(connection, changes, [change.id])
     return len(taken)

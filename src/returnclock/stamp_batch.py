@@ -20,7 +20,7 @@ from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
 from returnclock.settle import settle, withdraw
 from returnclock.tables.clock import LIVE_STATES, deadlines
-from returnclock.tables.keys import among, keys_of
+from returnclock.tables.keys import among, by_index, keys_of
 from returnclock.tally import Tally
 from returnclock.write_deadlines import Stamping, insert_deadlines, reopen
 
@@ -90,9 +90,7 @@ class Batch:
     def _under_lock(self, kind: DeadlineKind, subject_ids: set[str]) -> defaultdict[str, list[Row[Any]]]:
         kept: defaultdict[str, list[Row[Any]]] = defaultdict(list)
         chosen = select(deadlines).where(deadlines.c.kind == kind.name, among(deadlines.c.subject_id, subject_ids))
-        for dialect in ("mysql", "mariadb"):
-            # While it takes the table for small MariaDB reads it whole, and waits for whoever has any other row in hand.
-            chosen = chosen.with_hint(deadlines, f"FORCE INDEX ({_BY_SUBJECT.name})", dialect)
+        chosen = by_index(chosen, deadlines, str(_BY_SUBJECT.name))
         for row in self.connection.execute(chosen.order_by(deadlines.c.id).with_for_update()).all():
             kept[row.subject_id].append(row)
         return kept

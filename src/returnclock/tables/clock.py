@@ -145,7 +145,8 @@ Index(
     postgresql_where=_attempting,
     sqlite_where=_attempting,
 )
-Index("ix_clock_outbox_deadline", outbox.c.deadline_id)
+OUTBOX_BY_DEADLINE = "ix_clock_outbox_deadline"
+Index(OUTBOX_BY_DEADLINE, outbox.c.deadline_id)
 is_dead = outbox.c.state == literal_column("'dead'")
 Index("ix_clock_outbox_dead", *(outbox.c.state, outbox.c.queued_at), postgresql_where=is_dead, sqlite_where=is_dead)
 

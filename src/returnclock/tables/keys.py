@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, String, Uuid, any_, bindparam, cast, literal_column
+from sqlalchemy import BigInteger, Boolean, Select, String, Table, Uuid, any_, bindparam, cast, literal_column
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -164,6 +164,16 @@ class ArrayOf(UserDefinedType[list[Any]]):
     def bind_processor(self, dialect: Dialect) -> Any:
         """Mark the values as those that are packed."""
         return Packed
+
+
+def by_index(chosen: Select[Any], table: Table, index: str = "PRIMARY") -> Select[Any]:
+    """The same rows, for which MariaDB looks in that index of the table, whatever it takes the table for.
+
+    A small table it would rather read from end to end; where rows are locked it then waits for whoever has any other row in
+    hand, such as a front end in a long transaction.
+    """
+    hint = f"FORCE INDEX ({index})"
+    return chosen.with_hint(table, hint, "mysql").with_hint(table, hint, "mariadb")
 
 
 @dataclass(frozen=True)
