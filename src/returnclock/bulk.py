@@ -28,8 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from returnclock.database import insert_new, json_text
+from returnclock.database import insert_new
 from returnclock.tables.keys import ArrayOf, among
+from returnclock.tables.types import json_text
 
 Rows = Sequence[Mapping[str, Any]]
 

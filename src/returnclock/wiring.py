@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Engine
 
 from returnclock.clock import Clock, DatabaseClock
-from returnclock.database import open_engine
+from returnclock.engines import open_engine
 from returnclock.kinds import DeadlineKind
 from returnclock.mail import Mailer, mailer_for
 from returnclock.rulebook import Rulebook, write_rulebook

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from returnclock import schema
-from returnclock.database import open_engine, writing
+from returnclock.database import writing
+from returnclock.engines import open_engine
 from returnclock.mapping.attaching import execute, plan
 from returnclock.mapping.watching import watches
 from returnclock.settings import load

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Engine, delete
 
 from returnclock import schema
-from returnclock.database import open_engine, writing
+from returnclock.database import writing
+from returnclock.engines import open_engine
 from returnclock.tables.clock import changes
 from returnclock.tables.market import metadata
 from tests.database.market import Market

@@ -11,7 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, text, update
 
 from returnclock import schema
-from returnclock.database import open_engine, writing
+from returnclock.database import writing
+from returnclock.engines import open_engine
 from returnclock.tables.clock import events, policies
 from returnclock.tables.market import disputes
 from returnclock.tables.types import read_instant

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event, text
 
 from returnclock import schema
 from returnclock.cli import cli
-from returnclock.database import open_engine
+from returnclock.engines import open_engine
 from tests.database.fourth_schema import ANSWERED, LISBON, Bazaar
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 

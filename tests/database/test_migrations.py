@@ -14,7 +14,8 @@ from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import schema
-from returnclock.database import open_engine, writing
+from returnclock.database import writing
+from returnclock.engines import open_engine
 from returnclock.errors import SchemaBehind
 from returnclock.tables.clock import CLOCK_TABLES
 from returnclock.tables.market import MARKET_TABLES, metadata
@@ -72,7 +73,7 @@ def test_a_downgrade_leaves_nothing_behind_and_the_way_up_is_open_again(database
 UPGRADE = """
 import sys
 from returnclock import schema
-from returnclock.database import open_engine
+from returnclock.engines import open_engine
 print(schema.upgrade(open_engine(sys.argv[1]))[0])
 """
 

@@ -16,8 +16,9 @@ class PgBouncer(ServerProcess):
     """Stands before a PostgreSQL; ``url_of`` turns the URL of a database there into the one through here."""
 
     name = "pgbouncer"
-    # SIGTERM waits for the clients from version 1.23 on.
-    stop_signal = signal.SIGQUIT
+    # It keeps nothing. SIGTERM waits for the clients from version 1.23 on, and before it SIGQUIT is ignored by whatever a shell
+    # has started in the background.
+    stop_signal = signal.SIGKILL
     accounts = ("postgres",)
 
     def __init__(self, server: PostgresServer, settings: Mapping[str, str] | None = None) -> None:

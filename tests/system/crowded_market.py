@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, func, insert, select
 
 from returnclock import schema
 from returnclock.clock import DatabaseClock
-from returnclock.database import open_engine, reading, writing
+from returnclock.database import reading, writing
+from returnclock.engines import open_engine
 from returnclock.kinds import KINDS
 from returnclock.runs import perform
 from returnclock.settings import load

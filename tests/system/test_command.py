@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from returnclock.cli import cli
-from returnclock.database import open_engine, writing
+from returnclock.database import writing
+from returnclock.engines import open_engine
 
 RESULT_KEYS = {
     *("task", "run_id", "trigger", "at", "examined", "changed", "queued", "skipped", "problems", "backlog"),

@@ -17,7 +17,8 @@ import pytest
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from returnclock.database import open_engine, reading, retried, writing
+from returnclock.database import reading, retried, writing
+from returnclock.engines import open_engine
 from returnclock.errors import DatabaseUnreachable
 from returnclock.settings import DatabaseSettings
 from returnclock.sqlstates import is_passing

@@ -48,7 +48,7 @@ def picture(engine: Engine) -> dict[str, Any]:
     ("task", "statement"),
     [
         ("stamp", "INSERT INTO clock_events"),
-        ("stamp", "DELETE FROM clock_changes"),
+        ("stamp", "DELETE (clock_changes )?FROM"),
         ("escalate-disputes", "UPDATE disputes"),
         ("escalate-disputes", "UPDATE clock_deadlines"),
         ("expire-return-windows", r"INSERT (IGNORE )?INTO clock_outbox"),

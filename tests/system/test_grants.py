@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from returnclock import schema
 from returnclock.cli import cli
 from returnclock.clock import FrozenClock
-from returnclock.database import open_engine, reading
+from returnclock.database import reading
+from returnclock.engines import open_engine
 from returnclock.follow import Follower
 from returnclock.ledger import Hand
 from returnclock.recount import Case

@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from returnclock.cli import cli
-from returnclock.database import open_engine, writing
+from returnclock.database import writing
+from returnclock.engines import open_engine
 
 WHY = ("--reason", "the shop was down")
 

@@ -20,7 +20,8 @@ from sqlalchemy import Engine, insert, text
 
 from returnclock import schema
 from returnclock.cli import cli
-from returnclock.database import open_engine, writing
+from returnclock.database import writing
+from returnclock.engines import open_engine
 from returnclock.tables.clock import events, outbox, runs
 
 ENDING_S = 20

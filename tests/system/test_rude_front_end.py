@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 
 from returnclock import claims, sweep
 from returnclock.clock import FrozenClock
-from returnclock.database import open_engine, reading, writing
+from returnclock.database import reading, writing
+from returnclock.engines import open_engine
 from returnclock.runs import perform
 from returnclock.tables.clock import deadlines, events, outbox
 from returnclock.tables.market import disputes, orders, refunds

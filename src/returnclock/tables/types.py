@@ -13,6 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from sqlalchemy import JSON, BigInteger, DateTime, Integer, String, Text, TypeDecorator
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
@@ -135,6 +136,11 @@ class present_second(present):
 @compiles(present_second, "sqlite")
 def _present_second_sqlite(element: present_second, compiler: Any, **kw: Any) -> str:
     return "(CURRENT_TIMESTAMP || '.000000Z')"
+
+
+def json_text(value: Any) -> str:
+    """A value as the JSON that our documents keep; instants and days in ISO 8601."""
+    return orjson.dumps(value).decode()
 
 
 def legible(value: Any) -> Any:

@@ -43,7 +43,7 @@ class Shop(Market, ABC):
                 if statement.strip():
                     connection.execute(text(statement.replace(":", r"\:")))
         from returnclock import schema
-        from returnclock.database import open_engine
+        from returnclock.engines import open_engine
 
         engine = open_engine(url)
         schema.upgrade(engine, mapped=True)
