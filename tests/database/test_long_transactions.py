@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import Connection, text
 
 from returnclock.tables.clock import changes
+from returnclock.tables.interventions import vacations
+from tests.database.desk import Operator
 from tests.database.market import DAY, MONDAY, Market
 
 Hold = Callable[[Market, Connection, dict[str, int]], Any]
@@ -72,3 +74,39 @@ def test_a_long_transaction_of_the_front_end_delays_its_own_rows_alone(market: M
         assert {market.row("disputes", rows["disputes"]).status for rows in theirs} == {"escalated"}
         assert {market.row("orders", rows["orders"]).return_status for rows in theirs} == {"expired"}
         assert market.count(changes) == 0
+
+
+def test_an_operator_who_means_many_leaves_what_somebody_holds_and_does_it_when_asked_again(market: Market) -> None:
+    if market.dialect == "sqlite":
+        return
+    operator = Operator(market)
+    mine, *theirs = [market.dispute() for _ in range(4)]
+    market.run("stamp")
+    with market.front_end.connect() as front_end, front_end.begin():
+        _lock(market, front_end, {"disputes": mine})
+
+        assert {name: operator.fire(kind="seller_response")[name] for name in ("fired", "left")} == {"fired": 3, "left": 1}
+
+    assert market.states("seller_response", mine) == ["running"]
+    assert {name: operator.fire(kind="seller_response")[name] for name in ("fired", "left")} == {"fired": 1, "left": 0}
+    assert [market.events("seller_response", one).count("dispute:escalated") for one in (mine, *theirs)] == [1] * 4
+
+
+def test_a_vacation_moves_a_dispute_that_somebody_holds_with_the_next_sweep_and_the_others_once(market: Market) -> None:
+    if market.dialect == "sqlite":
+        return
+    seller = market.insert("sellers", name="Ana", email="ana@shop.example", time_zone="Europe/Lisbon")
+    mine, other = (market.dispute(order_id=market.order(seller_id=seller)) for _ in range(2))
+    market.run("stamp")
+    market.insert("clock_vacations", seller_id=seller, first_day="2026-03-04", last_day="2026-03-05", announced_at=MONDAY)
+    with market.front_end.connect() as front_end, front_end.begin():
+        _lock(market, front_end, {"disputes": mine})
+        market.run("escalate-disputes", at=MONDAY + DAY / 24)
+
+        assert [market.deadline("seller_response", one).due_at - MONDAY for one in (mine, other)] == [5 * DAY, 7 * DAY]
+
+    market.run("escalate-disputes", at=MONDAY + DAY / 12)
+    for one in (mine, other):
+        assert market.deadline("seller_response", one).due_at == MONDAY + 7 * DAY
+        assert market.events("seller_response", one) == ["deadline:stamped", "deadline:postponed"]
+    assert [row.applied_at for row in market.rows(vacations)] == [MONDAY + DAY / 12]

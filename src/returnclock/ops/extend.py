@@ -12,7 +12,7 @@ from returnclock.database import writing
 from returnclock.errors import BadPeriod, BadPolicy, Refused
 from returnclock.holds import beginning, dates_of, history_of, moved_values, telling, write_moves
 from returnclock.kinds import DeadlineKind
-from returnclock.ops.targets import Desk, counted, pages
+from returnclock.ops.targets import Desk, Pages, counted
 from returnclock.period import Period
 from returnclock.policy import Policy, Reckoning
 from returnclock.remaining import extended, extended_until
@@ -33,13 +33,14 @@ def extend(desk: Desk, scope: Scope, *, add: str | None = None, until: datetime 
     """
     with writing(desk.engine) as connection:
         now = desk.clock.now(connection)
+        pages = Pages(connection, waits=scope.is_one_row)
         found = counted(connection, desk.book, scope, *LIVE_STATES)
         result = {"scope": scope.document(), **desk.said(), "add": add, "until": until, "matched": sum(found.values())}
         moved: list[dict[str, Any]] = []
         for kind in desk.book.kinds:
             chosen = select(deadlines, policies.c.definition).join(policies, policies.c.id == deadlines.c.policy_id)
             chosen = chosen.join(kind.subject, kind.still_true()).where(scope.covers(kind), deadlines.c.state.in_(LIVE_STATES))
-            for rows in pages(connection, chosen, kind):
+            for rows in pages.of(chosen, kind):
                 moved += _extend_page(connection, desk, kind, rows, add, until, now)
         if scope.is_one_row and not moved:
             why = "no deadline of it runs" if not found else "its date would not be later than it is, and later than now"
@@ -47,7 +48,8 @@ def extend(desk: Desk, scope: Scope, *, add: str | None = None, until: datetime 
         dates = [told["detail"] for told in moved[:20]]
         shown = [{"was": detail["was_promised_at"], "promised_at": detail["promised_at"]} for detail in dates]
         extended_count = 0 if desk.dry_run else len(moved)
-        return {**result, "extended": extended_count, "would": len(moved), "dates": shown, "dry_run": desk.dry_run}
+        done = {"extended": extended_count, "would": len(moved), "left": pages.left}
+        return {**result, **done, "dates": shown, "dry_run": desk.dry_run}
 
 
 def _extend_page(

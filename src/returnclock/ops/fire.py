@@ -8,10 +8,8 @@ from returnclock import claims, holds
 from returnclock.database import writing
 from returnclock.errors import Refused
 from returnclock.firing import DigestHour, before_firing, fire
-from returnclock.ops.targets import Desk, counted, pages
+from returnclock.ops.targets import Desk, Pages, counted
 from returnclock.scopes import Scope
-from returnclock.tables.clock import deadlines
-from returnclock.tables.keys import among
 
 
 def fire_now(desk: Desk, scope: Scope, *, digest_at: DigestHour | None = None) -> dict[str, Any]:
@@ -24,20 +22,19 @@ def fire_now(desk: Desk, scope: Scope, *, digest_at: DigestHour | None = None) -
     """
     with writing(desk.engine) as connection:
         now = desk.clock.now(connection)
+        pages = Pages(connection, waits=scope.is_one_row)
         found = counted(connection, desk.book, scope, "running")
         binding = holds.standing(connection, now)
         fired, queued = 0, 0
         for kind in desk.book.active():
             true = claims.all_true(kind, *before_firing(kind)).where(scope.covers(kind), holds.not_held(kind, binding))
-            for claimed in pages(connection, true, kind):
-                # Once more under the lock, as the sweep does: a condition may look at other rows than those that are locked.
-                ids = [row.id for row in claimed]
-                ready = connection.execute(true.where(among(deadlines.c.id, ids)).order_by(deadlines.c.id)).all()
+            for ready in pages.of(true, kind):
                 fired += len(ready)
                 if ready and not desk.dry_run:
                     by_hand = {**desk.said(), "by_hand": True}
                     queued += fire(connection, kind, desk.hand, now, ready, digest_at=digest_at, by_hand=by_hand)
         if scope.is_one_row and not fired:
             raise Refused(reason=f"{scope} cannot be fired: nothing of it runs and is still true, or it is held.")
-        result = {"scope": scope.document(), **desk.said(), "matched": sum(found.values()), "would": fired, "queued": queued}
-        return {**result, "fired": 0 if desk.dry_run else fired, "dry_run": desk.dry_run}
+        result = {"scope": scope.document(), **desk.said(), "matched": sum(found.values()), "left": pages.left}
+        done = {"would": fired, "fired": 0 if desk.dry_run else fired, "queued": queued}
+        return {**result, **done, "dry_run": desk.dry_run}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, exists, func, select
+from sqlalchemy import Connection, Engine, Row, Select, Table, exists, func, select
 
 from returnclock.clock import Clock
 from returnclock.errors import BadUsage, NotFound
@@ -16,6 +16,7 @@ from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
 from returnclock.scopes import Scope, any_of, check
 from returnclock.tables.clock import deadlines
+from returnclock.tables.keys import among, as_text, by_index, keys_of
 
 PAGE = 500
 
@@ -90,15 +91,43 @@ def counted(connection: Connection, book: Rulebook, scope: Scope, *states: str) 
     return found
 
 
-def pages(connection: Connection, chosen: Select[Any], kind: DeadlineKind) -> Iterator[Sequence[Row[Any]]]:
-    """Take the chosen deadlines under lock, with their subjects, a page at a time in the order of their ids."""
-    of = None if connection.dialect.name in ("mysql", "mariadb") else [deadlines, kind.subject]
-    after = 0
-    while True:
-        page = chosen.where(deadlines.c.id > after).order_by(deadlines.c.id).limit(PAGE).with_for_update(of=of)
-        rows = connection.execute(page).all()
-        if rows:
-            yield rows
-        if len(rows) < PAGE:
-            return
-        after = rows[-1].id
+@dataclass
+class Pages:
+    """Takes deadlines under lock, with their subjects, a page at a time in the order of their ids.
+
+    waits: whether for whoever has one of them in hand, as is right for a single row. Otherwise those are ``left``, and counted:
+    a front end's long transaction delays its own rows alone.
+    """
+
+    connection: Connection
+    waits: bool
+    left: int = 0
+
+    def of(self, chosen: Select[Any], kind: DeadlineKind) -> Iterator[Sequence[Row[Any]]]:
+        """The chosen rows of ``clock_deadlines``; asked once more under the lock."""
+        after = 0
+        while True:
+            page = chosen.with_only_columns(deadlines.c.id, deadlines.c.subject_id)
+            page = page.where(deadlines.c.id > after).order_by(deadlines.c.id).limit(PAGE)
+            found = self.connection.execute(page).all()
+            locked = self._locked(kind, found) if found else []
+            self.left += len(found) - len(locked)
+            if locked:
+                yield self.connection.execute(chosen.where(among(deadlines.c.id, locked)).order_by(deadlines.c.id)).all()
+            if len(found) < PAGE:
+                return
+            after = found[-1].id
+
+    def _locked(self, kind: DeadlineKind, found: Sequence[Any]) -> list[int]:
+        """Lock deadlines, then their subjects, as every worker does; returns the deadlines of which both are locked."""
+        mine = by_index(select(deadlines.c.id).where(among(deadlines.c.id, [row.id for row in found])), deadlines)
+        ids = set(self._under_lock(mine.order_by(deadlines.c.id)))
+        keys = keys_of({row.subject_id for row in found if row.id in ids}, kind.subject_key)
+        theirs = select(as_text(kind.subject_key)).where(among(kind.subject_key, keys)).order_by(kind.subject_key)
+        if isinstance(kind.subject, Table):
+            theirs = by_index(theirs, kind.subject)
+        subjects = set(self._under_lock(theirs))
+        return [row.id for row in found if row.id in ids and row.subject_id in subjects]
+
+    def _under_lock(self, chosen: Select[Any]) -> Sequence[Any]:
+        return self.connection.execute(chosen.with_for_update(skip_locked=not self.waits)).scalars().all()

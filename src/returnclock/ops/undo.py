@@ -20,7 +20,7 @@ from returnclock.errors import BadPolicy, Refused
 from returnclock.holds import dates_of, history_of, telling
 from returnclock.kinds import DeadlineKind, Value
 from returnclock.kinds.correction import corrections
-from returnclock.ops.targets import Desk, counted, pages
+from returnclock.ops.targets import Desk, Pages, counted
 from returnclock.period import Period
 from returnclock.policy import Policy, Reckoning, due_at
 from returnclock.scopes import Scope
@@ -43,18 +43,20 @@ def undo(desk: Desk, scope: Scope, *, period: Period | None = None, fired_from: 
     with writing(desk.engine) as connection:
         now = desk.clock.now(connection)
         since = max(now - desk.book.guards.undo_within, fired_from or now - desk.book.guards.undo_within)
+        pages = Pages(connection, waits=scope.is_one_row)
         found = counted(connection, desk.book, scope, "fired")
         done = {"undone": 0, "rearmed": 0, "queued": 0}
         for kind in desk.book.active():
             chosen = select(deadlines, policies.c.definition).join(policies, policies.c.id == deadlines.c.policy_id)
             chosen = chosen.join(kind.subject, kind.binds()).where(scope.covers(kind), deadlines.c.state == "fired")
             chosen = chosen.where(deadlines.c.fired_at >= since, *unchanged(kind))
-            for rows in pages(connection, chosen, kind):
+            for rows in pages.of(chosen, kind):
                 for name, number in _undo_page(connection, desk, kind, rows, period, now).items():
                     done[name] += number
         if scope.is_one_row and not done["undone"]:
             raise Refused(reason=_why_not(scope, found, desk))
-        result = {"scope": scope.document(), **desk.said(), "matched": sum(found.values()), "would": done["undone"]}
+        result = {"scope": scope.document(), **desk.said(), "matched": sum(found.values()), "left": pages.left}
+        result["would"] = done["undone"]
         changed = dict.fromkeys(done, 0) if desk.dry_run else done
         return {**result, **changed, "dry_run": desk.dry_run}
 

@@ -14,7 +14,7 @@ from returnclock.errors import BadPolicy, BadUsage, NotFound, Refused
 from returnclock.facts import zone_or
 from returnclock.holds import beginning, dates_of, history_of, moved_values, telling, write_moves
 from returnclock.kinds import DeadlineKind, Party
-from returnclock.ops.targets import Desk, pages
+from returnclock.ops.targets import Desk, Pages
 from returnclock.remaining import layered
 from returnclock.tables.clock import LIVE_STATES, deadlines, events, policies
 from returnclock.tables.interventions import vacations
@@ -88,26 +88,30 @@ def _apply(desk: Desk) -> int:
         now = desk.clock.now(connection)
         chosen = select(vacations).where(vacations.c.applied_at.is_(None)).order_by(vacations.c.id).with_for_update()
         waiting = connection.execute(chosen).all()
-        moved = 0
+        moved, done = 0, set()
         for seller_id in sorted({row.seller_id for row in waiting}):
+            pages = Pages(connection, waits=False)
             local = _zone_or_market(connection, desk, seller_id)
             away = away_by_seller(connection, {seller_id: local}, desk.book.guards.vacation_days_a_year).get(seller_id)
             for kind in desk.book.active() if away else ():
                 if kind.party is Party.SELLER and kind.order_id is not None:
-                    moved += _move(connection, desk, kind, seller_id, away or frozenset(), now)
-        if waiting:
-            ids = [row.id for row in waiting]
+                    moved += _move(pages, desk, kind, seller_id, away or frozenset(), now)
+            if not pages.left:  # else it is gone through again by the next sweep; what was moved is not moved twice
+                done.add(seller_id)
+        ids = [row.id for row in waiting if row.seller_id in done]
+        if ids:
             connection.execute(update(vacations).where(vacations.c.id.in_(ids)).values(applied_at=now))
         return moved
 
 
-def _move(connection: Connection, desk: Desk, kind: DeadlineKind, seller_id: int, away: frozenset[date], now: datetime) -> int:
+def _move(pages: Pages, desk: Desk, kind: DeadlineKind, seller_id: int, away: frozenset[date], now: datetime) -> int:
+    connection = pages.connection
     of_seller = select(orders.c.id).where(orders.c.id == kind.order_id, orders.c.seller_id == seller_id)
     chosen = select(deadlines, policies.c.definition).join(policies, policies.c.id == deadlines.c.policy_id)
     chosen = chosen.join(kind.subject, kind.still_true()).where(deadlines.c.kind == kind.name)
     chosen = chosen.where(deadlines.c.state.in_(LIVE_STATES), of_seller.correlate(kind.subject).exists())
     moved = 0
-    for rows in pages(connection, chosen, kind):
+    for rows in pages.of(chosen, kind):
         history = history_of(connection, [row.id for row in rows])
         moves: dict[str, list[dict[str, Any]]] = {"running": [], "held": []}
         told = []
