@@ -190,7 +190,9 @@ def _targets(works: dict[str, dict[str, Standing]]) -> Iterator[dict[str, Any]]:
             ratio = ours.times(others[0])
             yield _target(f"{work}: times {others[0].name}", "at least 0.8", ratio, ratio >= 0.8)
         elif work.startswith("stamp"):
-            yield _target(f"{work}: rows a second", "at least 50,000", ours.rate, ours.rate >= 50_000)
+            for one in (ours, *others[1:]):  # the other is bare SQL, which is no stamp of ours
+                of_two = ", two processes" if one is not ours else ""
+                yield _target(f"{work}{of_two}: rows a second", "at least 50,000", one.rate, one.rate >= 50_000)
         elif work.startswith("front end"):
             slower = 100 * (others[0].times(ours) - 1)
             yield _target(f"{work}: slower by %", "at most 15", slower, slower <= 15)
