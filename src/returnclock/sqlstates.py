@@ -41,8 +41,11 @@ def is_of_a_row(fault: DBAPIError) -> bool:
 
 
 def reason_of(fault: Exception) -> str:
-    """The first line of what the database said, or of the fault where it was not the database's."""
-    return str(getattr(fault, "orig", None) or fault).strip().splitlines()[0]
+    """The first line of what the database said, or of the fault where it was not the database's; never empty."""
+    told: Any = getattr(fault, "orig", None) or fault
+    of_mariadb = len(told.args) == 2 and isinstance(told.args[0], int)  # (number, words), which nobody wants to read as a tuple
+    lines = str(told.args[1] if of_mariadb else told).strip().splitlines()
+    return lines[0] if lines else type(told).__name__
 
 
 def _sqlstate(fault: DBAPIError) -> str:

@@ -49,9 +49,13 @@ class Commands(click.Group):
             ctx.exit(0)
         except Exception as fault:
             if type(fault).__module__.startswith("sqlalchemy."):
-                from returnclock.sqlstates import reason_of
+                from sqlalchemy.exc import DBAPIError
 
-                click.echo(f"returnclock: the database refused: {reason_of(fault)}", err=True)
+                from returnclock.sqlstates import is_passing, reason_of
+
+                passes = isinstance(fault, DBAPIError) and is_passing(fault)
+                hint = ". Somebody else has a row in hand, or the connection was lost: try again." if passes else ""
+                click.echo(f"returnclock: the database refused: {reason_of(fault)}{hint}", err=True)
                 ctx.exit(1)
             raise
 

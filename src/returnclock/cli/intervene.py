@@ -52,7 +52,7 @@ def _asked_scope(wiring: Wiring, asked: dict[str, Any]) -> Scope:
 
 def _tell(result: dict[str, Any], asked: dict[str, Any], sentence: str) -> None:
     if result.get("left"):
-        sentence += f"\n{result['left']} are in somebody else's hands just now, and were left. Do it again for those."
+        sentence += f"\nLeft: {result['left']}, which somebody else has in hand just now. Do it again for those."
     if asked["as_json"]:
         print_json(result)
     else:

@@ -1,0 +1,44 @@
+"""What a database says is told in its own words, in one line."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner
+from sqlalchemy.exc import OperationalError
+
+from returnclock.cli import Commands
+from returnclock.sqlstates import reason_of
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            Exception("canceling statement due to lock timeout\nCONTEXT:  while locking tuple"),
+            "canceling statement due to lock timeout",
+        ),
+        (
+            Exception(1205, "Lock wait timeout exceeded; try restarting transaction"),
+            "Lock wait timeout exceeded; try restarting transaction",
+        ),
+        (Exception(1205, ""), "Exception"),
+        (ValueError(""), "ValueError"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_the_reason_is_one_line_of_words_and_never_empty(said: Exception, told: str) -> None:
+    assert reason_of(OperationalError("UPDATE disputes", {}, said)) == told
+    assert reason_of(said) == told
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"), [(1205, ". Somebody else has a row in hand, or the connection was lost: try again."), (1146, "")]
+)
+def test_a_command_that_meets_a_lock_says_that_trying_again_helps(number: int, hint: str) -> None:
+    def locked() -> None:
+        raise OperationalError("UPDATE disputes", {}, Exception(number, "Not now"))
+
+    told = CliRunner().invoke(Commands(commands={"undo": click.Command("undo", callback=locked)}), ["undo"])
+
+    assert (told.exit_code, told.stderr) == (1, f"returnclock: the database refused: Not now{hint}\n")
