@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, exists, func, select
+from sqlalchemy import Connection, Engine, Row, Select, exists, func, select
 
 from returnclock.clock import Clock
 from returnclock.errors import BadUsage, NotFound
@@ -124,8 +124,6 @@ class Pages:
         ids = set(self._under_lock(mine.order_by(deadlines.c.id)))
         keys = keys_of({row.subject_id for row in found if row.id in ids}, kind.subject_key)
         theirs = select(as_text(kind.subject_key)).where(among(kind.subject_key, keys)).order_by(kind.subject_key)
-        if isinstance(kind.subject, Table):
-            theirs = by_index(theirs, kind.subject)
         subjects = set(self._under_lock(theirs))
         return [row.id for row in found if row.id in ids and row.subject_id in subjects]
 
