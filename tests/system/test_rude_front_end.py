@@ -18,10 +18,10 @@ from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 from returnclock import claims, sweep
 from returnclock.clock import FrozenClock
 from returnclock.database import reading, writing
+from returnclock.engines import open_engine
 from returnclock.runs import perform
 from returnclock.tables.clock import deadlines, events, outbox
 from returnclock.tables.market import disputes, orders, refunds
-from tests.database.market import front_end_engine
 from tests.system.crowded_market import DELIVERED, act, counts, fill, open_market, present, wired
 from tests.system.processes import Worker, work_together
 
@@ -33,7 +33,7 @@ class FrontEnd(threading.Thread):
 
     def __init__(self, url: str, numbers: list[int], seed: int) -> None:
         super().__init__(daemon=True)
-        self.engine = front_end_engine(url)
+        self.engine = open_engine(url)
         self.numbers = numbers
         self.chance = random.Random(seed)
         self.first: dict[int, str] = {}
