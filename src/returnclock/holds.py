@@ -200,14 +200,13 @@ def _given_back(dates: Dates, held: datetime, until: datetime) -> Reckoning:
 
 def moved_values(book: Rulebook, kind: DeadlineKind, row: Any, reckoned: Reckoning, now: datetime) -> dict[str, Any]:
     """What `write_moves` writes for a deadline whose dates were moved."""
-    reminders = [moment for moment in reckoned.reminders if moment > now]
     warn_by = book.guards.warn_by(kind, reckoned, now)
     promised_moved = reckoned.promised_at > row.promised_at
     return {
         "of": row.id,
         "to_promised": reckoned.promised_at,
         "to_due": reckoned.due_at,
-        "to_remind": reminders[0] if reminders else None,
+        "to_remind": reckoned.next_reminder(now),
         # A warning that was owed and is out, or was owed and is not, stays owed: only a new date brings a new one.
         "to_warn": warn_by if promised_moved and warn_by else row.warn_by,
         "to_spared": None if promised_moved else row.spared_at,

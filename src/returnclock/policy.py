@@ -124,6 +124,12 @@ class Reckoning:
     reminders: tuple[datetime, ...]
     steps: tuple[str, ...]
 
+    def next_reminder(self, now: datetime) -> datetime | None:
+        """The first reminder that is still to come: one that is past was never owed by us."""
+        if not self.reminders or self.reminders[-1] <= now:  # nearly all of an import: asked about every row
+            return None
+        return next(moment for moment in self.reminders if moment > now)
+
 
 def due_at(starts: datetime, policy: Policy, calendar: Calendar, zone: ZoneInfo) -> Reckoning:
     """Reckon the dates of a deadline that starts at an aware instant, in the zone of the party who must act.

@@ -70,10 +70,9 @@ class Guards:
         that, it is this reminder's time and what a mail may be late: ``stale_after``, at most a quarter of its own lead.
         Reminders that were past when the row was stamped were never owed.
         """
-        reminders = reckoning.reminders
-        if not reminders or reminders[-1] <= now or self.warning_lead is None or not kind.notices_for("reminder"):
+        first = reckoning.next_reminder(now) if kind.notices_for("reminder") else None
+        if first is None or self.warning_lead is None:
             return None
-        first = next(moment for moment in reminders if moment > now)
         late = min(self.stale_after, (reckoning.due_at - first) / 4)
         return max(reckoning.due_at - self.warning_lead, first + late)
 

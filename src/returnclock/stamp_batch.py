@@ -53,7 +53,8 @@ class Batch:
         for kind in self.book.on_table(table_name):
             self._faults += self._of_kind(kind, subject_ids, around)
         for name in around:
-            around[name] -= self.inspected.get(name, _NONE) | {None}
+            # Not in place, and not of a union: that would go through all that the run has inspected, for each batch.
+            around[name] = around[name] - self.inspected.get(name, _NONE) - {None}
         if table_name in self.book.market.places:
             around[table_name].update(keys_of(subject_ids, self.book.market[table_name].key))
         for name, keys in sorted(around.items()):

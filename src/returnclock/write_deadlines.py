@@ -48,13 +48,6 @@ class Stamping:
             self.policy_ids[key] = self.connection.execute(known).scalar_one()
         return self.policy_ids[key]
 
-    def next_reminder(self, counted: Counted) -> datetime | None:
-        """The first reminder that is still to come: one that is past was never owed by us."""
-        reminders = counted.reckoning.reminders
-        if not reminders or reminders[-1] <= self.now:
-            return None
-        return next(moment for moment in reminders if moment > self.now)
-
 
 def insert_deadlines(
     stamping: Stamping,
@@ -213,7 +206,7 @@ def _values(stamping: Stamping, kind: DeadlineKind, row: Row[Any], counted: Coun
         "starts_at": row.starts_at,
         "promised_at": counted.reckoning.promised_at,
         "due_at": counted.reckoning.due_at,
-        "remind_at": stamping.next_reminder(counted),
+        "remind_at": counted.reckoning.next_reminder(stamping.now),
         "warn_by": stamping.book.guards.warn_by(kind, counted.reckoning, stamping.now),
         "policy_id": stamping.policy_id(kind, counted.policy),
         "schedule": counted.schedule(),

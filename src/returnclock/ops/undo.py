@@ -146,7 +146,6 @@ def _time_left(desk: Desk, row: Row[Any], period: Period | None, now: datetime) 
 
 
 def _rearmed(desk: Desk, kind: DeadlineKind, row: Row[Any], reckoned: Reckoning, now: datetime, state: str) -> dict[str, Any]:
-    reminders = [moment for moment in reckoned.reminders if moment > now]
     runs = state == "running"
     schedule = {"last_day": reckoned.last_day.isoformat(), "reminders": [moment.isoformat() for moment in reckoned.reminders]}
     return {
@@ -154,7 +153,7 @@ def _rearmed(desk: Desk, kind: DeadlineKind, row: Row[Any], reckoned: Reckoning,
         "to_state": state,
         "to_promised": reckoned.promised_at if runs else row.promised_at,
         "to_due": reckoned.due_at if runs else row.due_at,
-        "to_remind": reminders[0] if reminders and runs else None,
+        "to_remind": reckoned.next_reminder(now) if runs else None,
         "to_warn": desk.book.guards.warn_by(kind, reckoned, now) if runs else None,
         "to_settled": None if runs else now,
         "to_schedule": {**row.schedule, **schedule} if runs else row.schedule,
