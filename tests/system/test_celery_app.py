@@ -241,8 +241,7 @@ def test_up_tells_what_happens_and_nothing_while_nothing_does(tmp_path: Path) ->
         wait_until(lambda: shop.ask(select(disputes.c.status)) == "escalated", PATIENCE_S)
         sent = select(func.count()).select_from(events).where(events.c.event == "notice:sent")
         wait_until(lambda: shop.ask(sent) > 0, PATIENCE_S)
-        shop.ticks_go_on()
-        up.send_signal(signal.SIGINT)
+        up.send_signal(signal.SIGINT)  # at once: what was done before the stop is told all the same
         said, _ = up.communicate(timeout=15)
     news = [line for line in said.splitlines() if line[2:3] == ":"]
     words = [line[10:].split(" dispute 81")[0].strip() for line in news]

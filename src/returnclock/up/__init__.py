@@ -139,6 +139,8 @@ class _Watch:
         for child in self._children:
             self._wait(child, end)
             child.kill()
+        # What the worker ended with happened after the last look, and whoever stops us wants to know of it.
+        self._tell_news()
         self._console.print(Text("Stopped. Deadlines are kept, and enforced when returnclock runs again."))
 
     def _wait(self, child: Child, end: float) -> None:

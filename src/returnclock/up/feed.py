@@ -49,6 +49,7 @@ class Feed:
         self._kinds = {kind.name: kind for kind in kinds}
         self._letter_of = letter_of
         self._follower = Follower(engine)
+        self._untold: list[Row[Any]] = []
         with reading(engine) as connection:
             self._last_problem = int(connection.execute(select(func.coalesce(func.max(problems.c.id), 0))).scalar_one())
 
@@ -58,11 +59,14 @@ class Feed:
         Raises:
             DatabaseUnreachable: nothing is missed; the next call that succeeds tells it all.
         """
-        rows = self._follower.news()
+        # The follower does not hand a row out twice, so what cannot be told now is kept here until it can.
+        rows = self._untold = [*self._untold, *self._follower.news()]
         with reading(self._engine) as connection:
             recipients = self._recipients(connection, rows)
             dates = self._dates(connection, rows)
-            return [self._happening(row, dates, recipients) for row in rows] + self._problems(connection)
+            told = [self._happening(row, dates, recipients) for row in rows] + self._problems(connection)
+        self._untold = []
+        return told
 
     @staticmethod
     def _dates(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, Any]:
