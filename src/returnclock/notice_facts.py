@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from email.utils import parseaddr
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, cast, literal, null, select
+from sqlalchemy import Connection, Row, Select, String, cast, literal, null, select
 
 from returnclock.kinds import DeadlineKind, Notice, Party
 from returnclock.kinds.correction import corrections
 from returnclock.rulebook import Rulebook
 from returnclock.settings import MailSettings
 from returnclock.tables.clock import deadlines, outbox, policies
-from returnclock.tables.keys import among, as_text
+from returnclock.tables.keys import Given, among, as_text
 from returnclock.tables.types import legible
 
 
@@ -47,8 +48,8 @@ def examine(
     found: dict[int, Row[Any]] = {}
     for name, ids in by_kind.items():
         if any(kind.name == name for kind in book.kinds):
-            found |= {row.deadline_id: row for row in connection.execute(_select(book.kind(name), ids))}
-    newest = _newest_reminders(connection, [row.deadline_id for row in leased])
+            found |= {row.deadline_id: row for row in connection.execute(_known(book.kind(name)), {"ids": ids})}
+    newest = _newest_reminders(connection, [row.deadline_id for row in leased if row.notice in ("reminder", "warning")])
     return [_judge(book, mail, row, found.get(row.deadline_id), newest, now) for row in leased]
 
 
@@ -74,9 +75,10 @@ def _notice(kind: DeadlineKind, row: Row[Any]) -> Notice | None:
     """The text of a queued notice, found by its moment and party: texts may have changed places since it was queued."""
     queued_as = row.key.split(".")[2]
     moment = "reminder" if queued_as == "warning" else queued_as
-    return next(
-        (one for one in (*kind.notices, *corrections(kind)) if one.moment == moment and one.to.value == row.party), None
-    )
+    texts = kind.notices_for(moment)
+    if moment == "undone":
+        texts += corrections(kind)
+    return next((one for one in texts if one.to.value == row.party), None)
 
 
 def _untrue(kind: DeadlineKind, row: Row[Any], known: Row[Any], newest: dict[int, int], now: datetime) -> str:
@@ -100,13 +102,17 @@ def _untrue(kind: DeadlineKind, row: Row[Any], known: Row[Any], newest: dict[int
 
 
 def _newest_reminders(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
+    if not ids:
+        return {}
     chosen = select(outbox.c.deadline_id, outbox.c.id).where(
         among(outbox.c.deadline_id, ids), outbox.c.notice == "reminder", outbox.c.state != "dead"
     )
     return {row.deadline_id: row.id for row in connection.execute(chosen.order_by(outbox.c.id))}
 
 
-def _select(kind: DeadlineKind, ids: Sequence[int]) -> Any:
+@lru_cache(maxsize=256)
+def _known(kind: DeadlineKind) -> Select[Any]:
+    """What is known of some deadlines of a kind and what they are about; built once, which takes as long as running it."""
     has = kind.subject.name
     disputes, refunds, orders = (kind.market[name].columns for name in ("disputes", "refunds", "orders"))
     about = {
@@ -148,7 +154,7 @@ def _select(kind: DeadlineKind, ids: Sequence[int]) -> Any:
         )
         .join(deadlines, kind.binds())
         .join(policies, policies.c.id == deadlines.c.policy_id)
-        .where(among(deadlines.c.id, ids))
+        .where(among(deadlines.c.id, Given("ids")))
     )
 
 

@@ -83,7 +83,8 @@ def _flattened(name: str, text: str) -> str | None:
 def one_line(text: str, longest: int = LONGEST_NAME) -> str:
     """The text on one line without control characters, cut where it is longer than anybody reads."""
     # Cut first, roughly: a name of megabytes is not worth looking through.
-    flat = " ".join(_UNPRINTABLE.sub(" ", text[: longest * 4]).split())
+    start = text[: longest * 4]
+    flat = " ".join((start if start.isprintable() else _UNPRINTABLE.sub(" ", start)).split())
     return flat if len(flat) <= longest else flat[:longest].rstrip() + "…"
 
 
