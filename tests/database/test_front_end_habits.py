@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from psycopg.errors import SerializationFailure
 
 from returnclock.clock import DatabaseClock
 from returnclock.tables.clock import changes, deadlines, events
@@ -203,3 +204,31 @@ def test_a_table_that_is_emptied_behind_the_triggers_is_found_by_reconcile(marke
     market.run("reconcile")
 
     assert market.states("refund_completion", refund) == ["void"]
+
+
+@pytest.mark.parametrize(
+    ("server", "begin"),
+    [
+        ("postgres_market", "BEGIN ISOLATION LEVEL READ COMMITTED"),
+        ("postgres_market", "BEGIN ISOLATION LEVEL REPEATABLE READ"),
+        ("mariadb_market", "START TRANSACTION"),
+    ],
+)  # in SQLite a transaction that has read what was changed since may not write
+def test_an_update_that_names_the_status_it_leaves_is_never_deceived_by_an_old_snapshot(
+    request: pytest.FixtureRequest, server: str, begin: str
+) -> None:
+    """What was read at its beginning says ``open``; the window expires; the update must not believe it."""
+    market: Market = request.getfixturevalue(server)
+    order = market.order(delivered_at=MONDAY)
+    market.run("stamp", at=MONDAY + HOUR)
+    with client(market) as connection:
+        execute(connection, begin)
+        status = f"SELECT return_status FROM orders WHERE id = {order}"
+        assert execute(connection, status)[1][0][0] == "open"
+        market.run("expire-return-windows", at=MONDAY + 17 * DAY)
+        update = f"UPDATE orders SET return_status = 'requested' WHERE id = {order} AND return_status = 'open'"
+        with suppress(SerializationFailure):  # PostgreSQL says so rather than change the row
+            assert execute(connection, update)[0] == 0
+        execute(connection, "ROLLBACK")
+
+    assert market.row("orders", order).return_status == "expired"
