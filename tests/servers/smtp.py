@@ -136,6 +136,13 @@ class SMTPSink:
 
     # aiosmtpd calls these by their names, in its own thread.
 
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        # It reads a line at a time from what has come, so it can; it only does not say so, as nearly every server does.
+        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
     async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:
         if self._replies["mail"]:
             return self._replies["mail"].popleft()

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import BinaryIO, ClassVar, Self
 
 import pytest
 
@@ -23,6 +23,7 @@ from returnclock.errors import (
 from returnclock.mail import FolderMailer, Letter, SmtpMailer, compose, mailer_for, message_id
 from returnclock.settings import MailSettings
 from tests.servers import SMTPSink
+from tests.servers.process import wait_until
 
 SENDER = "Fair Market <returns@fair.example>"
 LONG_LINE = "long " * 1_000
@@ -49,7 +50,8 @@ class ScriptedServer:
     """Answers each SMTP command as told: a reply, HANG_UP to close the connection, or SILENCE to say nothing.
 
     ``script`` maps a command (or "connect", or "message" for the end of the content) to its answers, used up one by
-    one; then the usual ones follow. ``commands`` is what was asked, ``connections`` how many clients came.
+    one; then the usual ones follow. ``commands`` is what was asked, ``unfinished`` what came of messages without an end,
+    ``connections`` how many clients came.
     """
 
     HANG_UP = "hang up"
@@ -67,6 +69,7 @@ class ScriptedServer:
         self.extensions = extensions
         self.commands: list[str] = []
         self.messages: list[bytes] = []
+        self.unfinished: list[bytes] = []
         self.connections = 0
 
     def __enter__(self) -> Self:
@@ -104,14 +107,27 @@ class ScriptedServer:
                 if not self._answer(client, verb) or verb == "QUIT":
                     return
                 if verb == "DATA" and not self._refused_data:
-                    self.messages.append(b"".join(iter(lines.readline, b".\r\n")))
+                    *content, end = self._content(lines)
+                    if end != b".\r\n":
+                        self.unfinished.append(b"".join(content))
+                        return
+                    self.messages.append(b"".join(content))
                     if not self._answer(client, "message"):
                         return
+
+    @staticmethod
+    def _content(lines: BinaryIO) -> Iterator[bytes]:
+        """The lines of a message with the dot that ends it, or without one where nothing ends it."""
+        for line in lines:
+            yield line
+            if line == b".\r\n":
+                return
+        yield b""
 
     def _answer(self, client: socket.socket, step: str) -> bool:
         told = self.script.get(step) or []
         reply = told.pop(0) if told else self.USUAL.get(step, "250 fine")
-        self._refused_data = step == "DATA" and not reply.startswith("354")
+        self._refused_data = step == "DATA" and "354" not in reply
         if reply == self.SILENCE:
             self._stopped.wait(10)
         if reply in (self.HANG_UP, self.SILENCE):
@@ -120,6 +136,20 @@ class ScriptedServer:
             reply = "250-here\r\n" + "\r\n".join(f"250-{name}" for name in self.extensions) + "\r\n250 HELP"
         client.sendall(reply.encode() + b"\r\n")
         return True
+
+
+class PatientServer(ScriptedServer):
+    """Answers MAIL, RCPT and DATA when it has heard all three; who waits for each answer waits in vain."""
+
+    def _answer(self, client: socket.socket, step: str) -> bool:
+        return step in ("MAIL", "RCPT") or super()._answer(client, step)
+
+
+@pytest.fixture(params=[(), ("PIPELINING",)], ids=["one by one", "together"])
+def extensions(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What the server offers: how a message is begun hangs on it, and nothing else may."""
+    assert isinstance(request.param, tuple)
+    return request.param
 
 
 # What a real server takes
@@ -264,8 +294,8 @@ def test_a_password_never_goes_to_another_machine_without_tls(monkeypatch: pytes
 # Connections that break
 
 
-def test_fifty_notices_go_over_one_connection() -> None:
-    with ScriptedServer() as server, mailer(server.url).open() as channel:
+def test_fifty_notices_go_over_one_connection(extensions: tuple[str, ...]) -> None:
+    with ScriptedServer(extensions) as server, mailer(server.url).open() as channel:
         for number in range(50):
             channel.send(f"buyer{number}@people.example", message(key=str(number)), ID)
         assert len(server.messages) == 50
@@ -286,16 +316,20 @@ def test_a_name_that_nobody_knows_is_down() -> None:
 
 @pytest.mark.parametrize("step", ["connect", "EHLO", "MAIL", "RCPT", "DATA"])
 @pytest.mark.parametrize("how", [ScriptedServer.HANG_UP, ScriptedServer.SILENCE])
-def test_a_connection_that_breaks_before_the_message_is_handed_over_is_the_servers_fault(step: str, how: str) -> None:
-    with ScriptedServer(**{step: [how] * 2}) as server:
+def test_a_connection_that_breaks_before_the_message_is_handed_over_is_the_servers_fault(
+    step: str, how: str, extensions: tuple[str, ...]
+) -> None:
+    with ScriptedServer(extensions, **{step: [how] * 2}) as server:
         with pytest.raises(MailServerDown), mailer(server.url, timeout_s=0.5).open() as channel:
             channel.send("zoe@people.example", message(), ID)
         assert not server.messages
 
 
 @pytest.mark.parametrize("answer", [ScriptedServer.HANG_UP, ScriptedServer.SILENCE, "gibberish", "354 go on"])
-def test_a_connection_that_breaks_after_the_message_was_handed_over_leaves_it_uncertain(answer: str) -> None:
-    with ScriptedServer(message=[answer]) as server, mailer(server.url, timeout_s=0.5).open() as channel:
+def test_a_connection_that_breaks_after_the_message_was_handed_over_leaves_it_uncertain(
+    answer: str, extensions: tuple[str, ...]
+) -> None:
+    with ScriptedServer(extensions, message=[answer]) as server, mailer(server.url, timeout_s=0.5).open() as channel:
         with pytest.raises(DeliveryUncertain) as caught:
             channel.send("zoe@people.example", message(), ID)
         assert not isinstance(caught.value, MailServerDown)
@@ -321,8 +355,8 @@ def test_a_connection_that_the_server_closed_between_two_notices_is_dialled_agai
     assert [taken.recipients for taken in smtp.wait_for(2)] == [("first@people.example",), ("second@people.example",)]
 
 
-def test_a_server_that_takes_only_a_few_notices_a_connection_gets_another_connection() -> None:
-    with ScriptedServer(MAIL=["250 fine", "421 4.7.0 too many messages"]) as server:
+def test_a_server_that_takes_only_a_few_notices_a_connection_gets_another_connection(extensions: tuple[str, ...]) -> None:
+    with ScriptedServer(extensions, MAIL=["250 fine", "421 4.7.0 too many messages"]) as server:
         with mailer(server.url).open() as channel:
             for number in range(2):
                 channel.send("zoe@people.example", message(key=str(number)), ID)
@@ -353,15 +387,40 @@ def test_a_server_that_stays_away_is_dialled_once_more_and_no_oftener(smtp: SMTP
         ({"message": ["554 looks like spam"]}, NoticeRefused),
     ],
 )
-def test_an_answer_is_charged_to_whom_it_concerns(script: dict[str, list[str]], fault: type[ReturnclockError]) -> None:
-    with ScriptedServer(**script) as server, mailer(server.url).open() as channel:
+def test_an_answer_is_charged_to_whom_it_concerns(
+    script: dict[str, list[str]], fault: type[ReturnclockError], extensions: tuple[str, ...]
+) -> None:
+    script = {step: list(replies) for step, replies in script.items()}
+    asks_for_a_message = bool(extensions) and "RCPT" in script
+    with ScriptedServer(extensions, **script) as server, mailer(server.url).open() as channel:
         with pytest.raises(fault) as caught:
             channel.send("first@people.example", message(), ID)
         assert type(caught.value) is fault
         channel.send("second@people.example", message(key="8"), ID)
-        if fault is not MailServerDown:
+        assert len(server.messages) == 1 + ("message" in script)
+        if fault is not MailServerDown and not asks_for_a_message:
             assert "RSET" in [command.upper() for command in server.commands]
             assert server.connections == 1
+
+
+def test_a_server_that_takes_commands_together_is_told_sender_and_recipient_in_one_turn() -> None:
+    with PatientServer(("PIPELINING",), DATA=["250 fine\r\n250 fine\r\n354 go on"] * 2) as server:
+        with mailer(server.url, timeout_s=1).open() as channel:
+            for number in range(2):
+                channel.send("zoe@people.example", message(key=str(number)), ID)
+        assert len(server.messages) == 2
+        assert server.connections == 1
+
+
+def test_a_server_that_refuses_the_recipient_and_asks_for_the_message_all_the_same_gets_none() -> None:
+    with ScriptedServer(("PIPELINING",), RCPT=["550 no such user"]) as server, mailer(server.url).open() as channel:
+        with pytest.raises(NoticeRefused, match="no such user"):
+            channel.send("first@people.example", message(), ID)
+        channel.send("second@people.example", message(key="8"), ID)
+        assert server.commands.count("DATA") == 2
+        wait_until(lambda: server.unfinished == [b""], 5)
+        assert len(server.messages) == 1
+        assert server.connections == 2
 
 
 # Addresses beyond ASCII, and none at all

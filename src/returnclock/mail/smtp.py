@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from returnclock.errors import DeliveryUncertain, MailServerDown, NoticeDeferred, NoticeRefused, SettingsError
 from returnclock.mail.addresses import address_fault, mailbox, wire_address
+from returnclock.mail.envelope import No, NoAnswer, open_message
 from returnclock.mail.phrases import one_line
 from returnclock.mail.server import read_server
 
@@ -120,55 +121,46 @@ class SmtpChannel:
 
     def send(self, to_address: str, raw: bytes, message_id: str, meanwhile: Meanwhile = None) -> None:
         """Hand over one message; see ``transport.Channel.send``."""
-        recipient = wire_address(to_address)
-        connection = self._begun(international=not recipient.isascii())
-        code, reply = self._asked(connection, "RCPT", f"TO:<{recipient}>")
-        if code not in (250, 251):
-            raise self._not_taken(code, reply)
-        code, reply = self._asked(connection, "DATA")
-        if code != 354:
-            raise self._not_taken(code, reply)
+        connection = self._opened(wire_address(to_address))
         code, reply = self._handed_over(connection, raw, meanwhile)
         if not 200 <= code < 300:
             raise self._not_taken(code, reply)
 
-    def _begun(self, international: bool) -> smtplib.SMTP:
-        """Begin a message with MAIL, over a new connection if the kept one is gone: nothing of it has been sent yet."""
+    def _opened(self, recipient: str) -> smtplib.SMTP:
+        """A connection that awaits the message; a new one if the kept one is gone: nothing of it has been sent yet."""
         if self._connection is not None:
-            with suppress(OSError):
-                code, reply = self._mail(self._connection, international)
-                if code == 250:
+            with suppress(NoAnswer):
+                no = self._first_no(self._connection, recipient)
+                if no is None:
                     return self._connection
-                if code != _CLOSING:
-                    # Refused or deferred for the sender's sake: it would be so for every notice.
-                    self._reset()
-                    raise self._mailer.down(_reply(code, reply))
+                if (no.verb, no.code) != ("MAIL", _CLOSING):
+                    raise self._refused(no)
             self.close()
         connection = self.connect()
         try:
-            code, reply = self._mail(connection, international)
-        except OSError as error:
+            no = self._first_no(connection, recipient)
+        except NoAnswer as error:
             raise self._lost(error) from error
-        if code != 250:
-            self.close()
-            raise self._mailer.down(_reply(code, reply))
+        if no is not None:
+            raise self._refused(no)
         return connection
 
-    def _mail(self, connection: smtplib.SMTP, international: bool) -> tuple[int, bytes]:
-        if international:
-            if not connection.has_extn("smtputf8"):
-                raise NoticeRefused(
-                    reason="its address has letters beyond ASCII before the @, and the mail server offers no SMTPUTF8."
-                )
-            connection.command_encoding = "utf-8"
-            return connection.docmd("MAIL", f"FROM:<{self._sender}> SMTPUTF8 BODY=8BITMIME")
-        return connection.docmd("MAIL", f"FROM:<{self._sender}>")
-
-    def _asked(self, connection: smtplib.SMTP, command: str, arguments: str = "") -> tuple[int, bytes]:
+    def _first_no(self, connection: smtplib.SMTP, recipient: str) -> No | None:
         try:
-            return connection.docmd(command, arguments)
+            return open_message(connection, self._sender, recipient)
+        except NoAnswer:
+            raise
         except OSError as error:
             raise self._lost(error) from error
+
+    def _refused(self, no: No) -> MailServerDown | NoticeDeferred | NoticeRefused:
+        if not no.usable and self._connection is not None:
+            self._connection.close()  # without a goodbye, which might be taken for a message's text
+            self.close()
+        if no.verb == "MAIL":  # for the sender's sake: it would be so for every notice
+            self._reset()
+            return self._mailer.down(_reply(no.code, no.reply))
+        return self._not_taken(no.code, no.reply)
 
     def _handed_over(self, connection: smtplib.SMTP, raw: bytes, meanwhile: Meanwhile) -> tuple[int, bytes]:
         try:
