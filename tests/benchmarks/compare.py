@@ -136,8 +136,8 @@ class Comparison:
             self._turns(report.PEERS, contenders, sizes.peer_rounds)
 
     def deliver(self, workload: Workload) -> None:
-        for work, unhurried in (("deliver", False), ("deliver, to an unhurried server", True)):
-            with delivering.DiscardingMailServer(unhurried=unhurried) as server:
+        for work in delivering.SERVERS:
+            with delivering.DiscardingMailServer(work) as server:
                 self._turns(work, delivering.delivering(workload, self.sizes.letters, server), self.sizes.rounds)
 
     def front_end(self, name: str, create: Callable[[], str]) -> None:

@@ -1,7 +1,8 @@
 """Delivery beside a bare loop of smtplib: the same messages to the same mail server, which throws them away.
 
-One server takes a message as fast as it can; that shows what delivery costs. Another takes some milliseconds over each, as
-a relay does that looks at a message and writes it to its disk; that shows what of the cost is felt.
+One server takes a message as fast as it can; that shows what delivery costs. Another does too, and takes commands together, as
+nearly all do. A third takes some milliseconds over each message, as a relay does that looks at it and writes it to its disk;
+that shows what of the cost is felt.
 """
 
 from __future__ import annotations
@@ -17,30 +18,36 @@ from pathlib import Path
 from returnclock.mail import Meanwhile, SmtpMailer
 from returnclock.runs import perform
 from tests.benchmarks.contest import Contender
+from tests.benchmarks.sinks import WAIT_S
 from tests.benchmarks.sweeping import WARM_UP_ROWS
-from tests.benchmarks.unhurried import WAIT_S
 from tests.benchmarks.workload import Workload, WrongOutcome
 from tests.servers.process import HOST, ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 SENDER = "returns@market.example"
+# The handler of each server, and what is said of it.
+SERVERS = {
+    "deliver": ("aiosmtpd.handlers.Sink", ""),
+    "deliver, to a server that takes commands together": ("tests.benchmarks.sinks.PipeliningSink", ", PIPELINING"),
+    "deliver, to an unhurried server": ("tests.benchmarks.sinks.UnhurriedSink", f", {WAIT_S * 1000:g} ms a message"),
+}
 TIMEOUT_S = 30.0
 
 
 class DiscardingMailServer(ServerProcess):
-    """aiosmtpd in a process of its own; ``unhurried``: it takes its time over each message."""
+    """aiosmtpd in a process of its own, with one of the handlers of ``SERVERS``."""
 
     name = "smtp"
 
-    def __init__(self, *, unhurried: bool = False) -> None:
+    def __init__(self, work: str) -> None:
         super().__init__()
-        self.unhurried = unhurried
+        self._handler, differs = SERVERS[work]
+        self.described = f"aiosmtpd, in a process of its own{differs}"
 
     def command(self) -> Sequence[str | Path]:
-        handler = "tests.benchmarks.unhurried.UnhurriedSink" if self.unhurried else "aiosmtpd.handlers.Sink"
         # The server's folder is another one, and ours is not installed.
         run = f"import sys; sys.path.append({str(ROOT)!r}); from aiosmtpd.main import main; main()"
-        return [sys.executable, "-c", run, "-n", "-c", handler, "-l", f"{HOST}:{self.port}"]
+        return [sys.executable, "-c", run, "-n", "-c", self._handler, "-l", f"{HOST}:{self.port}"]
 
     def answers(self) -> bool:
         with smtplib.SMTP(HOST, self.port, timeout=5) as client:
@@ -89,8 +96,7 @@ def delivering(workload: Workload, letters: int, server: DiscardingMailServer) -
     ours(min(letters, WARM_UP_ROWS), mailer)
     ours(letters, copies)
     size = sum(len(raw) for _, raw in copies.messages) // letters
-    waits = f", {WAIT_S * 1000:g} ms a message" if server.unhurried else ""
-    common = {"processes": 1, "connections": 1, "bytes_a_message": size, "server": f"aiosmtpd, in a process of its own{waits}"}
+    common = {"processes": 1, "connections": 1, "bytes_a_message": size, "server": server.described}
     return [
         Contender("returnclock", letters, lambda: ours(letters, mailer), common),
         Contender("bare smtplib", letters, bare, common),
