@@ -20,6 +20,9 @@ from returnclock.tables.clock import deadlines, outbox, policies
 from returnclock.tables.keys import Given, among, as_text
 from returnclock.tables.types import legible
 
+# What tells of a date that is still to come: untrue once the date has passed or a later one is on its way.
+_AHEAD = ("reminder", "warning")
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -49,7 +52,7 @@ def examine(
     for name, ids in by_kind.items():
         if any(kind.name == name for kind in book.kinds):
             found |= {row.deadline_id: row for row in connection.execute(_known(book.kind(name)), {"ids": ids})}
-    newest = _newest_reminders(connection, [row.deadline_id for row in leased if row.notice in ("reminder", "warning")])
+    newest = _newest_reminders(connection, [row.deadline_id for row in leased if row.notice in _AHEAD])
     return [_judge(book, mail, row, found.get(row.deadline_id), newest, now) for row in leased]
 
 
@@ -86,7 +89,7 @@ def _untrue(kind: DeadlineKind, row: Row[Any], known: Row[Any], newest: dict[int
         return "it has taken effect again" if known.state == "fired" else ""
     if int(row.key.split(".")[1]) != known.round:
         return "the deadline was re-opened or moved since"
-    if row.notice in ("reminder", "warning"):
+    if row.notice in _AHEAD:
         if known.state != "running" or not known.still_true:
             return "the deadline no longer runs"
         if now >= (known.due_at if row.notice == "warning" else known.promised_at):

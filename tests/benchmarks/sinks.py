@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from aiosmtpd.handlers import Sink
+
+from tests.servers.smtp import Pipelining
+
 WAIT_S = 0.005
 
 
@@ -15,14 +19,5 @@ class UnhurriedSink:
         return "250 OK"
 
 
-class PipeliningSink:
-    """Says that commands may come together (RFC 2920), as Postfix, Exim and Exchange do; aiosmtpd can it unsaid."""
-
-    async def handle_EHLO(
-        self, _server: object, session: object, _envelope: object, hostname: str, said: list[str]
-    ) -> list[str]:
-        session.host_name = hostname  # type: ignore[attr-defined]
-        return [*said[:-1], "250-PIPELINING", said[-1]]
-
-    async def handle_DATA(self, *_: object) -> str:
-        return "250 OK"
+class PipeliningSink(Pipelining, Sink):
+    """Throws a message away at once."""

@@ -42,7 +42,17 @@ class ReceivedMessage:
         return message
 
 
-class SMTPSink:
+class Pipelining:
+    """A handler that says that commands may come together (RFC 2920), as nearly every server does; aiosmtpd can it unsaid."""
+
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
+
+class SMTPSink(Pipelining):
     """``messages`` holds what was taken. With ``login=("user", "password")`` nothing is taken from anybody else.
 
     ``security="starttls"`` demands STARTTLS and ``"tls"`` speaks TLS from the first byte, both under a certificate for
@@ -135,13 +145,6 @@ class SMTPSink:
         authority.issue_cert("localhost", HOST).configure_cert(self.context)
 
     # aiosmtpd calls these by their names, in its own thread.
-
-    async def handle_EHLO(
-        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
-    ) -> list[str]:
-        session.host_name = hostname
-        # It reads a line at a time from what has come, so it can; it only does not say so, as nearly every server does.
-        return [*responses[:-1], "250-PIPELINING", responses[-1]]
 
     async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:
         if self._replies["mail"]:

@@ -127,7 +127,7 @@ class ScriptedServer:
     def _answer(self, client: socket.socket, step: str) -> bool:
         told = self.script.get(step) or []
         reply = told.pop(0) if told else self.USUAL.get(step, "250 fine")
-        self._refused_data = step == "DATA" and "354" not in reply
+        self._refused_data = step == "DATA" and not reply.splitlines()[-1].startswith("354")
         if reply == self.SILENCE:
             self._stopped.wait(10)
         if reply in (self.HANG_UP, self.SILENCE):

@@ -16,8 +16,12 @@ from returnclock.errors import NoticeRefused
 _YES = {"MAIL": (250,), "RCPT": (250, 251), "DATA": (354,)}
 
 
-class NoAnswer(OSError):
-    """The connection was gone before anything was answered: as if nothing had been asked."""
+class NoAnswer(Exception):
+    """The connection was gone before anything was answered, as if nothing had been asked; ``fault`` is how that showed."""
+
+    def __init__(self, fault: OSError) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def open_message(connection: smtplib.SMTP, sender: str, recipient: str) -> No | 
     try:
         first = next(answers)
     except OSError as error:
-        raise NoAnswer(*error.args) from error
+        raise NoAnswer(error) from error
     for verb, (code, reply) in zip(_YES, chain([first], answers), strict=False):
         if code not in _YES[verb]:
             return No(verb, code, reply, usable=not together or _heard_out(answers))

@@ -140,7 +140,7 @@ class SmtpChannel:
         try:
             no = self._first_no(connection, recipient)
         except NoAnswer as error:
-            raise self._lost(error) from error
+            raise self._lost(error.fault) from error
         if no is not None:
             raise self._refused(no)
         return connection
@@ -148,8 +148,6 @@ class SmtpChannel:
     def _first_no(self, connection: smtplib.SMTP, recipient: str) -> No | None:
         try:
             return open_message(connection, self._sender, recipient)
-        except NoAnswer:
-            raise
         except OSError as error:
             raise self._lost(error) from error
 

@@ -139,8 +139,10 @@ class _Watch:
         for child in self._children:
             self._wait(child, end)
             child.kill()
-        # What the worker ended with happened after the last look, and whoever stops us wants to know of it.
-        self._tell_news()
+        # What the worker ended with happened after the last look, and whoever stops us wants to know of it; but not so much as
+        # to wait for a database that is away.
+        if not self._database_is_away and not self._asked_again.is_set():
+            self._tell_news()
         self._console.print(Text("Stopped. Deadlines are kept, and enforced when returnclock runs again."))
 
     def _wait(self, child: Child, end: float) -> None:
