@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from returnclock import outbox
 from returnclock.batches import counted
+from returnclock.carriers import Carriers
 from returnclock.clock import Clock
 from returnclock.database import reading, retried
 from returnclock.hands import Post
@@ -34,9 +35,9 @@ def deliver(post: Post, *, limit: int | None = None, batch_size: int = 100, seco
     Raises:
         MailServerDown: the server takes no mail now; everything untried is queued again and charged nothing.
     """
-    with ThreadPoolExecutor(1, "clerk") as clerk:
+    with ThreadPoolExecutor(1, "clerk") as clerk, Carriers(post.mailer) as carriers:
         supply = Supply(post, clerk, limit=limit, batch_size=batch_size, seconds=seconds)
-        letters = Round(post, supply, clerk)
+        letters = Round(post, supply, clerk, carriers)
         if letters.begin():
             letters.go()
     post.tally.backlog = retried(partial(_waiting, post.engine, post.clock))

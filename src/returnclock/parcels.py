@@ -95,6 +95,11 @@ class Supply:
             self._receive()
         return self._bundles.popleft()
 
+    @property
+    def fetched(self) -> int:
+        """How many bundles are here to be taken."""
+        return len(self._bundles)
+
     def leave(self) -> list[Bundle]:
         """All that was fetched and not taken."""
         with suppress(Exception):  # what could not be fetched is in nobody's hands

@@ -1,8 +1,9 @@
-"""A round: one worker's letters over one connection, which is kept busy while a clerk reads and writes the outbox.
+"""A round: one worker's letters on their way, which are kept going while a clerk reads and writes the outbox.
 
 The clerk is a second thread, and the only one that touches the database here: while a few letters are being sent, it
 writes how those before them ended and takes those after them in hand. Each letter is written while the mail server takes
-the one before. So a round is as fast as the server, and what is in hand stays little. Imports hands, parcels and mail.
+the one before. So a round is as fast as the server, and what is in hand stays little. Where many wait, carriers send some
+of those in hand over connections of their own. Imports hands, parcels, carriers and mail.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from random import uniform
 from time import monotonic
 from typing import Any
 
+from returnclock.carriers import Carriers
 from returnclock.database import retried
 from returnclock.errors import DeliveryUncertain, MailError, MailServerDown, NoticeDeferred, NoticeRefused
 from returnclock.hands import Mark, Parcel, Post, turn
-from returnclock.mail import Channel
+from returnclock.mail import Channel, Meanwhile
 from returnclock.parcels import UNCERTAIN, Supply, pack, refused
 from returnclock.settings import seconds
 from returnclock.telemetry import Event
@@ -43,8 +45,8 @@ PATIENT_ATTEMPTS = 160
 class Round:
     """The letters of one run, from the outbox to the mail server: ``begin``, then ``go``."""
 
-    def __init__(self, post: Post, supply: Supply, clerk: ThreadPoolExecutor) -> None:
-        self._post, self._supply, self._clerk = post, supply, clerk
+    def __init__(self, post: Post, supply: Supply, clerk: ThreadPoolExecutor, carriers: Carriers) -> None:
+        self._post, self._supply, self._clerk, self._carriers = post, supply, clerk, carriers
         self._written: deque[Parcel] = deque()  # to be taken in hand
         self._following: list[Parcel] = []  # the clerk takes them in hand
         self._held: deque[Parcel] = deque()  # in hand, to be sent
@@ -111,24 +113,51 @@ class Round:
 
     def _send_held(self, channel: Channel) -> None:
         begun, count = monotonic(), len(self._held)
-        while self._held:
-            parcel = self._held.popleft()
-            if monotonic() - parcel.examined_at > FRESH_S:
-                self._marks.append(_untried(parcel.rows, timedelta()))
-            else:
-                self._send(channel, parcel)
+        self._carriers.call(len(self._following) + len(self._written) + self._supply.fetched)
+        with self._carriers.helping(self._carry, count - 1):
+            self._send_first(channel)
+        self._send_first(channel)  # what a carrier that lost its connection has left
         if count:
             letter_s = max((monotonic() - begun) / count, 1e-6)
             enough = ceil(TURNS * self._turn_s / letter_s)
-            self._at_a_time = max(1, min(enough, 2 * self._at_a_time, MOST_IN_HAND // 2))
+            self._at_a_time = max(1 + self._carriers.ready, min(enough, 2 * self._at_a_time, MOST_IN_HAND // 2))
 
-    def _send(self, channel: Channel, parcel: Parcel) -> None:
+    def _send_first(self, channel: Channel) -> None:
+        """Send what is in hand over the first connection. Raises MailServerDown."""
+        while (parcel := self._next()) is not None:
+            try:
+                self._send(channel, parcel, self._write_ahead)
+            except MailServerDown as fault:
+                # The one in hand waits longer than those behind it: if it is what makes the server hang up, they pass it.
+                self._marks.append(_failed(self._post, parcel, fault))
+                raise
+
+    def _carry(self, channel: Channel) -> bool:
+        """Send one of the letters in hand over a further connection. Raises MailServerDown; the letter is in hand again."""
+        parcel = self._next()
+        if parcel is None:
+            return False
         try:
-            channel.send(parcel.address, parcel.raw, parcel.message_id, self._write_ahead)
+            self._send(channel, parcel)
+        except MailServerDown:
+            self._held.appendleft(parcel)
+            raise
+        return True
+
+    def _next(self) -> Parcel | None:
+        try:
+            return self._held.popleft()
+        except IndexError:  # not asked beforehand: a carrier may take the last one in between
+            return None
+
+    def _send(self, channel: Channel, parcel: Parcel, meanwhile: Meanwhile = None) -> None:
+        if monotonic() - parcel.examined_at > FRESH_S:
+            self._marks.append(_untried(parcel.rows, timedelta()))
+            return
+        try:
+            channel.send(parcel.address, parcel.raw, parcel.message_id, meanwhile)
             self._marks.append(_sent(parcel))
-        except MailServerDown as fault:
-            # The one in hand waits longer than those behind it: if it is what makes the server hang up, they pass it.
-            self._marks.append(_failed(self._post, parcel, fault))
+        except MailServerDown:
             raise
         except MailError as fault:
             self._marks.append(_failed(self._post, parcel, fault))

@@ -58,6 +58,7 @@ class _Copying:
     """Keeps what would be sent; sends nothing."""
 
     name = "copy"
+    connections = 1
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, bytes]] = []

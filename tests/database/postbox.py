@@ -40,6 +40,7 @@ class PostBox:
     name = "post box"
 
     def __init__(self) -> None:
+        self.connections = 1
         self.taken: list[Taken] = []
         self.faults: dict[str, list[MailError]] = {}
         self.closed = False  # refuses to be opened at all

@@ -124,6 +124,10 @@ class _WatchedMailer:
     def name(self) -> str:
         return self.inner.name
 
+    @property
+    def connections(self) -> int:
+        return self.inner.connections
+
     @contextmanager
     def open(self) -> Iterator[Channel]:
         with self.inner.open() as channel:

@@ -96,6 +96,7 @@ SAMPLES = {
     "site_url": "https://shop.example",
     "digest_at": "06:30",
     "timeout_s": "9",
+    "connections": "5",
     "burst_a_minute": "500",
     "vacation_days_a_year": "21",
 }

@@ -71,6 +71,11 @@ class CountingMailer:
         """What errors call it."""
         return self.inner.name
 
+    @property
+    def connections(self) -> int:
+        """As many as the mailer behind it allows."""
+        return self.inner.connections
+
     @contextmanager
     def open(self) -> Iterator[Channel]:
         """A channel of the mailer behind it."""

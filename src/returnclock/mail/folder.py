@@ -29,6 +29,11 @@ class FolderMailer:
         """The folder's path."""
         return str(self.folder)
 
+    @property
+    def connections(self) -> int:
+        """One: a disk takes files no faster from several threads."""
+        return 1
+
     def path_of(self, message_id: str) -> Path:
         """Where the notice with this Message-ID is kept."""
         return self.folder / f"{re.sub(r'[^A-Za-z0-9@._-]', '_', message_id.strip('<>'))}.eml"

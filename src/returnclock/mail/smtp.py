@@ -31,11 +31,13 @@ _SESSION_REPLIES = (_CLOSING, 530, 534, 535, 538)
 class SmtpMailer:
     """An SMTP server. ``timeout_s``: how long one answer may take, in seconds; ``sender``: who the letters are from.
 
+    ``connections``: how many may be open at once for one round of letters.
     Raises SettingsError where the address or the sender cannot be used.
     """
 
-    def __init__(self, url: str, *, timeout_s: float, sender: str) -> None:
+    def __init__(self, url: str, *, timeout_s: float, sender: str, connections: int = 1) -> None:
         self._server = read_server(url)
+        self.connections = connections
         self._timeout_s = timeout_s
         if fault := address_fault(mailbox(sender)[1]):
             raise SettingsError(faults=[f"[mail] sender: {fault}"])

@@ -35,11 +35,15 @@ class Channel(Protocol):
 
 
 class Mailer(Protocol):
-    """A way out for notices. ``name`` is fit for messages: it holds no password."""
+    """A way out for notices. ``name`` is fit for messages: it holds no password. Its channels are used by a thread each."""
 
     @property
     def name(self) -> str:
         """What errors call it."""
+
+    @property
+    def connections(self) -> int:
+        """How many channels may be open at once for one round of letters."""
 
     def open(self) -> AbstractContextManager[Channel]:
         """A channel, closed at the end of the ``with``. Raises MailServerDown."""
@@ -52,4 +56,4 @@ def mailer_for(mail: MailSettings, data_folder: Path) -> Mailer:
     """
     if mail.smtp_url is None:
         return FolderMailer(data_folder / "mail")
-    return SmtpMailer(mail.smtp_url, timeout_s=mail.timeout_s, sender=mail.sender)
+    return SmtpMailer(mail.smtp_url, timeout_s=mail.timeout_s, sender=mail.sender, connections=mail.connections)

@@ -31,8 +31,8 @@ class Key:
     @property
     def is_number(self) -> bool:
         """Whether the value in the file is a bare number."""
-        numbers = (values.batch_size, values.timeout, values.pool_size, values.burst, values.season_days)
-        return self.read in numbers
+        numbers = (values.batch_size, values.timeout, values.pool_size, values.mail_connections)
+        return self.read in (*numbers, values.burst, values.season_days)
 
 
 def _key(section: str, name: str, read: Reader, *, many: bool = False, secret: bool = False) -> Key:
@@ -72,6 +72,7 @@ KEYS: tuple[Key, ...] = (
     _key("mail", "site_url", values.site),
     _key("mail", "digest_at", values.time_of_day),
     _key("mail", "timeout_s", values.timeout),
+    _key("mail", "connections", values.mail_connections),
     _key("mail", "give_up_after", values.duration),
     *(_key("ticks", name, values.duration) for name in ("stamp", "sweep", "remind", "deliver", "reconcile", "audit", "purge")),
     *(_key("ops", name, values.duration) for name in ("undo_within", "pause_alarm_after", "start_expected_within")),

@@ -78,7 +78,10 @@ class BrokerSettings:
 
 @dataclass(frozen=True)
 class MailSettings:
-    """How notices leave. ``smtp_url`` None is the local sink; ``digest_at`` is HH:MM in the market's zone."""
+    """How notices leave. ``smtp_url`` None is the local sink; ``digest_at`` is HH:MM in the market's zone.
+
+    ``connections``: how many a round of letters may open to the server at once.
+    """
 
     smtp_url: str | None = field(default=None, repr=False)
     sender: str = "returnclock <returns@localhost>"
@@ -88,6 +91,7 @@ class MailSettings:
     site_url: str | None = None
     digest_at: str = "07:00"
     timeout_s: int = 30
+    connections: int = 3
     give_up_after: str = "5 days"
 
 

@@ -31,6 +31,7 @@ _TYPES: dict[type, str] = {
 }
 LARGEST_BATCH = 100_000
 MOST_CONNECTIONS = 100
+MOST_MAIL_CONNECTIONS = 16
 LARGEST_BURST = 10_000_000
 
 
@@ -73,6 +74,11 @@ def timeout(raw: object) -> int:
 def pool_size(raw: object) -> int:
     """Connections of one process to the database."""
     return whole_number(raw, MOST_CONNECTIONS)
+
+
+def mail_connections(raw: object) -> int:
+    """Connections of one round of letters to the mail server; relays refuse more, and each letter in hand has at most one."""
+    return whole_number(raw, MOST_MAIL_CONNECTIONS)
 
 
 def burst(raw: object) -> int:
