@@ -15,9 +15,10 @@ from sqlalchemy import Engine, delete
 from returnclock import schema
 from returnclock.database import writing
 from returnclock.engines import open_engine
+from returnclock.round import MOST_IN_HAND
 from returnclock.tables.clock import changes
 from returnclock.tables.market import metadata
-from tests.database.market import Market
+from tests.database.market import DAY, MONDAY, Market
 from tests.servers import MariaDBServer, PostgresServer
 
 DATABASES = ["sqlite", "postgresql", "mariadb"]
@@ -83,3 +84,17 @@ def fresh_market(database_url: str, tmp_path: Path) -> Iterator[Market]:
     """A market whose database no other test uses: its schema may be changed."""
     for engine in migrated(database_url):
         yield Market(engine, tmp_path)
+
+
+@pytest.fixture
+def many(market: Market) -> int:
+    """So many notices wait: more than may be in hand at once."""
+    with market.transaction() as connection:
+        for number in range(1, MOST_IN_HAND + 1):
+            market.insert_with(connection, "sellers", {"id": number, "email": f"seller{number}@shop.example"})
+            market.insert_with(connection, "buyers", {"id": number, "email": f"buyer{number}@home.example"})
+            market.insert_with(connection, "orders", {"id": number, "seller_id": number, "buyer_id": number})
+            market.insert_with(connection, "disputes", {"id": number, "order_id": number, "opened_at": MONDAY})
+    market.run("stamp", at=MONDAY)
+    market.run("escalate-disputes", at=MONDAY + 5 * DAY)
+    return 2 * MOST_IN_HAND

@@ -44,12 +44,14 @@ class PostBox:
         self.taken: list[Taken] = []
         self.faults: dict[str, list[MailError]] = {}
         self.closed = False  # refuses to be opened at all
+        self.before_open: Callable[[], None] = lambda: None
         self.before_send: Callable[[str], None] = lambda address: None
 
     @contextmanager
     def open(self) -> Iterator[PostBox]:
         if self.closed:
             raise MailServerDown(server=self.name, reason="it is closed")
+        self.before_open()
         yield self
 
     def send(self, to_address: str, raw: bytes, message_id: str, meanwhile: Meanwhile = None) -> None:

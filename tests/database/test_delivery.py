@@ -211,20 +211,6 @@ def test_the_letter_goes_to_the_address_that_holds_when_it_is_sent(market: Marke
     assert "new@shop.example" in market.mailer.addresses()
 
 
-@pytest.fixture
-def many(market: Market) -> int:
-    """So many notices wait: more than may be in hand at once."""
-    with market.transaction() as connection:
-        for number in range(1, MOST_IN_HAND + 1):
-            market.insert_with(connection, "sellers", {"id": number, "email": f"seller{number}@shop.example"})
-            market.insert_with(connection, "buyers", {"id": number, "email": f"buyer{number}@home.example"})
-            market.insert_with(connection, "orders", {"id": number, "seller_id": number, "buyer_id": number})
-            market.insert_with(connection, "disputes", {"id": number, "order_id": number, "opened_at": MONDAY})
-    market.run("stamp", at=MONDAY)
-    market.run("escalate-disputes", at=DUE)
-    return 2 * MOST_IN_HAND
-
-
 def test_a_letter_is_marked_before_it_is_handed_over_and_only_a_few_are_at_once(market: Market, many: int) -> None:
     in_hand: list[set[str]] = []
 

@@ -36,12 +36,14 @@ class MariaDBServer(ServerProcess):
     def prepare(self) -> None:
         install = program("mariadb-install-db", "mariadbd")
         # "normal" lets root in over TCP without a password; the default would ask for the socket of that account.
-        options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        options = ["--auth-root-authentication-method=normal", "--skip-test-db", f"--tmpdir={self.folder}"]
         self.run([install, "--no-defaults", f"--datadir={self.folder / 'data'}", *options])
 
     def command(self) -> Sequence[str | Path]:
         places = {
             "datadir": self.folder / "data",
+            # One of its own: a server that starts clears the folder of temporary tables, those of another server too.
+            "tmpdir": self.folder,
             "socket": self.folder / "s",
             "pid-file": self.folder / "pid",
             "port": self.port,
