@@ -58,18 +58,18 @@ class Carriers:
     def helping(self, work: Work, most: int) -> Iterator[None]:
         """At most so many work beside the caller, until there is nothing left to do.
 
-        Where the caller is stopped by an exception they begin nothing more, and what they are at is waited for briefly.
+        Where an exception stops the caller, or one of them, they begin nothing more, and what they are at is waited for briefly.
         """
         ready = [carrier for carrier in self._carriers if carrier.is_ready]
         helping = [carrier.start(work, self._recalled) for carrier in ready[:most]]
         try:
             yield
+            for one in helping:
+                one.result()
         except BaseException:
             self._recalled.set()
             wait(helping, PATIENCE_S)
             raise
-        for one in helping:
-            one.result()
 
 
 class _Carrier:

@@ -112,15 +112,16 @@ class Round:
         return taken
 
     def _send_held(self, channel: Channel) -> None:
+        if not self._held:
+            return
         begun, count = monotonic(), len(self._held)
         self._carriers.call(len(self._following) + len(self._written) + self._supply.fetched)
         with self._carriers.helping(self._carry, count - 1):
             self._send_first(channel)
         self._send_first(channel)  # what a carrier that lost its connection has left
-        if count:
-            letter_s = max((monotonic() - begun) / count, 1e-6)
-            enough = ceil(TURNS * self._turn_s / letter_s)
-            self._at_a_time = max(1 + self._carriers.ready, min(enough, 2 * self._at_a_time, MOST_IN_HAND // 2))
+        letter_s = max((monotonic() - begun) / count, 1e-6)
+        enough = ceil(TURNS * self._turn_s / letter_s)
+        self._at_a_time = max(1 + self._carriers.ready, min(enough, 2 * self._at_a_time, MOST_IN_HAND // 2))
 
     def _send_first(self, channel: Channel) -> None:
         """Send what is in hand over the first connection. Raises MailServerDown."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from returnclock.mail import Meanwhile, SmtpMailer
 from returnclock.runs import perform
+from returnclock.settings import MailSettings
 from tests.benchmarks.contest import Contender
 from tests.benchmarks.sinks import WAIT_S
 from tests.benchmarks.sweeping import WARM_UP_ROWS
@@ -72,8 +73,13 @@ class _Copying:
 
 
 def delivering(workload: Workload, letters: int, server: DiscardingMailServer) -> list[Contender]:
-    """Two letters to a dispute: what the sweep queued is delivered; the loop sends the very messages that delivery made."""
-    mailer = SmtpMailer(f"smtp://{HOST}:{server.port}?tls=none", timeout_s=TIMEOUT_S, sender=SENDER)
+    """Two letters to a dispute: what the sweep queued is delivered; the loop sends the very messages that delivery made.
+
+    returnclock as it is installed, with some connections at once; the loop; and returnclock with one connection, as the loop.
+    """
+    url = f"smtp://{HOST}:{server.port}?tls=none"
+    mailer = SmtpMailer(url, timeout_s=TIMEOUT_S, sender=SENDER, connections=MailSettings().connections)
+    of_one = SmtpMailer(url, timeout_s=TIMEOUT_S, sender=SENDER, connections=1)
     copies = _Copying()
 
     def ours(wanted: int, through: SmtpMailer | _Copying) -> float:
@@ -97,8 +103,12 @@ def delivering(workload: Workload, letters: int, server: DiscardingMailServer) -
     ours(min(letters, WARM_UP_ROWS), mailer)
     ours(letters, copies)
     size = sum(len(raw) for _, raw in copies.messages) // letters
-    common = {"processes": 1, "connections": 1, "bytes_a_message": size, "server": server.described}
+
+    def set_up(connections: int) -> dict[str, object]:
+        return {"processes": 1, "connections": connections, "bytes_a_message": size, "server": server.described}
+
     return [
-        Contender("returnclock", letters, lambda: ours(letters, mailer), common),
-        Contender("bare smtplib", letters, bare, common),
+        Contender("returnclock", letters, lambda: ours(letters, mailer), set_up(mailer.connections)),
+        Contender("bare smtplib", letters, bare, set_up(1)),
+        Contender("returnclock, one connection", letters, lambda: ours(letters, of_one), set_up(1)),
     ]
