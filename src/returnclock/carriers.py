@@ -58,7 +58,7 @@ class Carriers:
     def helping(self, work: Work, most: int) -> Iterator[None]:
         """At most so many work beside the caller, until there is nothing left to do.
 
-        Where an exception stops the caller, or one of them, they begin nothing more, and what they are at is waited for briefly.
+        Where an exception stops the caller or one of them, they begin nothing more, and what they are at is waited for briefly.
         """
         ready = [carrier for carrier in self._carriers if carrier.is_ready]
         helping = [carrier.start(work, self._recalled) for carrier in ready[:most]]
