@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -15,7 +16,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -114,11 +116,12 @@ def work_together(workers: Sequence[Worker], *beside: Callable[[], object]) -> l
 
 @dataclass(frozen=True)
 class _WatchedMailer:
-    """Passes letters on, logs each, and can stop the process just after one was taken."""
+    """Passes letters on, logs each, and can stop the process just after one was taken: each connection then takes no other."""
 
     inner: Mailer
     log: str | None
     stop_after: int | None
+    taken: Iterator[int] = field(default_factory=partial(itertools.count, 1))
 
     @property
     def name(self) -> str:
@@ -131,22 +134,21 @@ class _WatchedMailer:
     @contextmanager
     def open(self) -> Iterator[Channel]:
         with self.inner.open() as channel:
-            yield _WatchedChannel(channel, self.log, self.stop_after)
+            yield _WatchedChannel(channel, self)
 
 
+@dataclass(frozen=True)
 class _WatchedChannel:
-    def __init__(self, inner: Channel, log: str | None, stop_after: int | None) -> None:
-        self.inner, self.log, self.left = inner, log, stop_after
+    inner: Channel
+    of: _WatchedMailer
 
     def send(self, to_address: str, raw: bytes, message_id: str, meanwhile: Meanwhile = None) -> None:
         self.inner.send(to_address, raw, message_id, meanwhile)
-        if self.log is not None:
-            with open(self.log, "a") as log:
+        if self.of.log is not None:
+            with open(self.of.log, "a") as log:
                 log.write(message_id + "\n")
-        if self.left is not None:
-            self.left -= 1
-            if not self.left:
-                _stop()
+        if self.of.stop_after is not None and next(self.of.taken) >= self.of.stop_after:
+            _stop()
 
 
 def _stop() -> NoReturn:
