@@ -48,7 +48,7 @@ _LOOKED_AT = 1000  # deadlines of a kind that a tick looks at to see whether the
 
 
 @dataclass
-class Place:
+class Progress:
     """How far one run has come through what is due of a kind, as (moment, id): ``claimed``, and committed, ``after``.
 
     The next batch begins there and not at the beginning of the index. What has fired stands there until it is cleaned away,
@@ -65,7 +65,7 @@ def claim(
     moment: Moment,
     now: datetime,
     size: int,
-    place: Place,
+    progress: Progress,
     allowed: Condition,
     columns: tuple[Any, ...] = (),
 ) -> tuple[int, Sequence[Row[Any]]]:
@@ -77,8 +77,9 @@ def claim(
         how many deadlines were looked at, fewer than ``size`` at the end; and of those that are true a row each, with id,
         subject_id, due_at and the other columns.
     """
-    found = connection.execute(_locking_first(moment, place.after is not None), _of_first(kind, now, size, place.after)).all()
-    place.claimed = _place(found[-1]) if found else place.after
+    after = progress.after
+    found = connection.execute(_locking_first(moment, after is not None), _of_first(kind, now, size, after)).all()
+    progress.claimed = _position(found[-1]) if found else after
     if not found:
         return 0, ()
     return len(found), still_due(connection, kind, moment, now, found, columns, allowed=allowed, locks=True)
@@ -101,7 +102,7 @@ def _of_first(kind: DeadlineKind, now: datetime, size: int, after: tuple[datetim
     return given | ({"after_moment": after[0], "after_id": after[1]} if after else {})
 
 
-def _place(row: Row[Any]) -> tuple[datetime, int]:
+def _position(row: Row[Any]) -> tuple[datetime, int]:
     moment = read_instant(row.moment)
     assert isinstance(moment, datetime)
     return moment, row.id

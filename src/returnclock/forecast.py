@@ -1,7 +1,7 @@
 """Forecast: how many deadlines fall due on each local day to come, by kind and party. Read-only. Imports the nouns.
 
 Each kind is counted from the index of what runs, between the days' own boundaries in the market's zone, so a day of 23 or 25
-hours is counted whole, and the cost is that of the deadlines which fall due.
+hours is counted whole, and the cost is that of the deadlines which fall due; or of so many a day, for whoever asks often.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
+from returnclock.batches import counted
 from returnclock.calendars import zone
 from returnclock.errors import BadPolicy
 from returnclock.localtime import end_of_local_day
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import deadlines, is_running
-
-LONGEST = 92  # days
 
 
 @dataclass(frozen=True)
@@ -72,15 +71,17 @@ class Forecast:
         return {"at": self.at, "zone": self.zone, "total": total, "due_already": self.due_already, "days": days}
 
 
-def forecast(connection: Connection, book: Rulebook, now: datetime, days: int) -> Forecast:
+def forecast(connection: Connection, book: Rulebook, now: datetime, days: int, *, at_most: int | None = None) -> Forecast:
     """Count what falls due from now to the end of the last of so many local days, today being the first.
 
     That a row still runs is not asked here: what is counted falls due unless its party acts first.
+
+    at_most: how far to count, of each kind on each day; None counts all.
     """
     ahead = _days(book, now, days)
     due_already: dict[str, int] = {}
     for kind in book.active():
-        for number, count in _counted(connection, kind.name, now, ahead).items():
+        for number, count in _counted(connection, kind.name, now, ahead, at_most).items():
             if number < 0:
                 due_already[kind.name] = count
             else:
@@ -109,10 +110,17 @@ def _closed(book: Rulebook, day: date) -> str | None:
         return None
 
 
-def _counted(connection: Connection, kind: str, now: datetime, ahead: list[Day]) -> dict[int, int]:
+def _counted(connection: Connection, kind: str, now: datetime, ahead: list[Day], at_most: int | None) -> dict[int, int]:
     """How many of the kind fall due on each of the days, by its number; -1 for those that are due already."""
     due = deadlines.c.due_at
+    running = select(deadlines.c.id).where(deadlines.c.kind == kind, is_running)
+    if at_most is not None:
+        already = {-1: counted(connection, running.where(due <= now), at_most)}
+        return already | {
+            number: counted(connection, running.where(due > now, due >= day.begins, due < day.ends), at_most)
+            for number, day in enumerate(ahead)
+        }
     number = case((due <= now, -1), *((due < day.ends, number) for number, day in enumerate(ahead)), else_=len(ahead))
-    inner = select(number.label("day")).where(deadlines.c.kind == kind, is_running, due < ahead[-1].ends).subquery()
+    inner = running.with_only_columns(number.label("day")).where(due < ahead[-1].ends).subquery()
     chosen = select(inner.c.day, func.count().label("number")).group_by(inner.c.day)
     return {row.day: row.number for row in connection.execute(chosen)}

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, update
 
 from returnclock import claims, ledger, outbox
 from returnclock.batches import in_rounds
-from returnclock.claims import Place
+from returnclock.claims import Progress
 from returnclock.clock import Clock
 from returnclock.database import reading, writing
 from returnclock.guards import may_act
@@ -42,7 +42,7 @@ def send_reminders(
 ) -> Tally:
     """Queue each due reminder in the transaction that moves ``remind_at`` on to the next; a batch of each kind in turn."""
     tally = Tally()
-    batches = [partial(_batch_into, tally, Place(), engine, clock, kind, hand, stale_after) for kind in kinds]
+    batches = [partial(_batch_into, tally, Progress(), engine, clock, kind, hand, stale_after) for kind in kinds]
     in_rounds(batches, limit=limit, size=batch_size, seconds=seconds)
     return tally
 
@@ -71,22 +71,29 @@ def would_remind(
 
 
 def _batch_into(
-    tally: Tally, place: Place, engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, stale_after: timedelta, size: int
+    tally: Tally,
+    progress: Progress,
+    engine: Engine,
+    clock: Clock,
+    kind: DeadlineKind,
+    hand: Hand,
+    stale_after: timedelta,
+    size: int,
 ) -> int:
-    looked_at, done = _batch(engine, clock, kind, hand, stale_after, place, size)
-    place.after = place.claimed  # only now: a batch that is tried again must claim the same
+    looked_at, done = _batch(engine, clock, kind, hand, stale_after, progress, size)
+    progress.after = progress.claimed  # only now: a batch that is tried again must claim the same
     tally.of(kind.name).add(done)
     return looked_at
 
 
 def _batch(
-    engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, stale_after: timedelta, place: Place, size: int
+    engine: Engine, clock: Clock, kind: DeadlineKind, hand: Hand, stale_after: timedelta, progress: Progress, size: int
 ) -> tuple[int, KindTally]:
     done = KindTally()
     with writing(engine) as connection:
         now = clock.now(connection)
         allowed = may_act(connection, kind, now)
-        looked_at, rows = claims.claim(connection, kind, deadlines.c.remind_at, now, size, place, allowed, _READ)
+        looked_at, rows = claims.claim(connection, kind, deadlines.c.remind_at, now, size, progress, allowed, _READ)
         done.examined = len(rows)
         if not rows:
             return looked_at, done

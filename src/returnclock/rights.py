@@ -29,7 +29,7 @@ _DUE = "clock_due"  # the view that a front end reads
 
 
 @dataclass(frozen=True)
-class Place:
+class Site:
     """Where the tables are. ``schema`` is PostgreSQL's; ``host`` is from where MariaDB's accounts come, ``%`` anywhere."""
 
     dialect: str
@@ -57,30 +57,30 @@ class Place:
         return _quoted(name) if self.is_postgresql else f"{_quoted(name, chr(39))}@{_quoted(self.host, chr(39))}"
 
 
-def own_rights(place: Place, account: str, kinds: Sequence[DeadlineKind], version_table: str) -> list[str]:
+def own_rights(site: Site, account: str, kinds: Sequence[DeadlineKind], version_table: str) -> list[str]:
     """What the account needs under which worker, beat and command run."""
     changed = _changed_columns(kinds)
     tables: dict[str, Sequence[str]] = {name: ("SELECT",) for name in sorted({*MARKET_TABLES, *changed})}
     for name, columns in changed.items():
-        tables[name] = ("SELECT", _update(place, columns))
+        tables[name] = ("SELECT", _update(site, columns))
     tables |= {name: _OWN.get(name, _ALL) for name in CLOCK_TABLES}
     # Reconcile says there which table a kind binds, where an older version has not; what is frozen stays.
-    tables["clock_policies"] = (*_OWN["clock_policies"], _update(place, ["table_name"]))
+    tables["clock_policies"] = (*_OWN["clock_policies"], _update(site, ["table_name"]))
     tables[version_table] = ("SELECT",)
-    return [*_entry(place, account), *_on(place, account, tables), *_numbers(place, account, CLOCK_TABLES.values())]
+    return [*_entry(site, account), *_on(site, account, tables), *_numbers(site, account, CLOCK_TABLES.values())]
 
 
-def front_end_rights(place: Place, account: str) -> list[str]:
+def front_end_rights(site: Site, account: str) -> list[str]:
     """What a front end's account needs: all of the market's tables, to read ours, and to announce a seller's vacation."""
     tables: dict[str, Sequence[str]] = {name: _ALL for name in MARKET_TABLES}
     tables |= {name: ("SELECT",) for name in (*CLOCK_TABLES, _DUE)}
-    tables[vacations.name] = ("SELECT", "INSERT", _update(place, ["removed_at"]))
+    tables[vacations.name] = ("SELECT", "INSERT", _update(site, ["removed_at"]))
     numbered = (*MARKET_TABLES.values(), vacations)
-    return [*_entry(place, account), *_on(place, account, tables), *_numbers(place, account, numbered)]
+    return [*_entry(site, account), *_on(site, account, tables), *_numbers(site, account, numbered)]
 
 
-def _update(place: Place, columns: Iterable[str]) -> str:
-    return f"UPDATE ({', '.join(map(place.column, columns))})"
+def _update(site: Site, columns: Iterable[str]) -> str:
+    return f"UPDATE ({', '.join(map(site.column, columns))})"
 
 
 def _changed_columns(kinds: Sequence[DeadlineKind]) -> dict[str, list[str]]:
@@ -92,25 +92,25 @@ def _changed_columns(kinds: Sequence[DeadlineKind]) -> dict[str, list[str]]:
     return {name: sorted(columns) or [keys[name]] for name, columns in sorted(found.items())}
 
 
-def _entry(place: Place, account: str) -> list[str]:
-    if not place.is_postgresql:
+def _entry(site: Site, account: str) -> list[str]:
+    if not site.is_postgresql:
         return []
     return [
-        f"GRANT CONNECT ON DATABASE {_quoted(place.database)} TO {place.account(account)};",
-        f"GRANT USAGE ON SCHEMA {_quoted(place.schema)} TO {place.account(account)};",
+        f"GRANT CONNECT ON DATABASE {_quoted(site.database)} TO {site.account(account)};",
+        f"GRANT USAGE ON SCHEMA {_quoted(site.schema)} TO {site.account(account)};",
     ]
 
 
-def _on(place: Place, account: str, tables: dict[str, Sequence[str]]) -> list[str]:
-    return [f"GRANT {', '.join(rights)} ON {place.table(name)} TO {place.account(account)};" for name, rights in tables.items()]
+def _on(site: Site, account: str, tables: dict[str, Sequence[str]]) -> list[str]:
+    return [f"GRANT {', '.join(rights)} ON {site.table(name)} TO {site.account(account)};" for name, rights in tables.items()]
 
 
-def _numbers(place: Place, account: str, tables: Iterable[Table]) -> list[str]:
+def _numbers(site: Site, account: str, tables: Iterable[Table]) -> list[str]:
     """PostgreSQL numbers rows from sequences, which are objects of their own."""
-    if not place.is_postgresql:
+    if not site.is_postgresql:
         return []
     names = [f"{table.name}_id_seq" for table in tables if "id" in table.c and table.c.id.primary_key]
-    return [f"GRANT USAGE ON SEQUENCE {place.table(name)} TO {place.account(account)};" for name in names]
+    return [f"GRANT USAGE ON SEQUENCE {site.table(name)} TO {site.account(account)};" for name in names]
 
 
 def _quoted(name: str, mark: str = '"') -> str:

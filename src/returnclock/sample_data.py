@@ -15,7 +15,7 @@ _PLAIN = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss", 
 
 
 @dataclass(frozen=True)
-class Place:
+class Region:
     """Where people of the market live: a country or a part of it, its zone and language, and names that are usual there.
 
     A name in another script than Latin is followed by its Latin form: "Ελένη/Eleni".
@@ -31,47 +31,47 @@ class Place:
     last_names: tuple[str, ...]
 
 
-PLACES = (
-    Place("DE", "BY", "Europe/Berlin", "de", "EUR",
+REGIONS = (
+    Region("DE", "BY", "Europe/Berlin", "de", "EUR",
           ("Bäckers Küchenladen", "Käthe & Söhne", "Münchner Fahrradhaus", "Strickstube Vögele", "Kerzen Grün"),
           ("Jürgen", "Anneliese", "Günther", "Käthe", "Özlem"), ("Müller", "Weiß", "Schröder", "Brückner")),
-    Place("FR", None, "Europe/Paris", "fr", "EUR",
+    Region("FR", None, "Europe/Paris", "fr", "EUR",
           ("Maison Lefèvre", "L'Atelier d'Élodie", "Vélos Chaînon"),
           ("Zoé", "François", "Hélène", "Anaïs"), ("Lefèvre", "Garçon", "Benoît", "Dubois")),
-    Place("PT", None, "Europe/Lisbon", "pt", "EUR",
+    Region("PT", None, "Europe/Lisbon", "pt", "EUR",
           ("Cerâmica São João", "Livraria Açucena", "Casa das Lãs"),
           ("João", "Inês", "Conceição", "Tomás"), ("Magalhães", "Gonçalves", "Simões", "Araújo")),
-    Place("PL", None, "Europe/Warsaw", "pl", "PLN",
+    Region("PL", None, "Europe/Warsaw", "pl", "PLN",
           ("Dom Światła", "Rowery Łukasza", "Księgarnia Żuraw"),
           ("Łukasz", "Zofia", "Małgorzata", "Jędrzej"), ("Wiśniewska", "Kamiński", "Dąbrowska", "Wójcik")),
-    Place("SE", None, "Europe/Stockholm", "sv", "SEK",
+    Region("SE", None, "Europe/Stockholm", "sv", "SEK",
           ("Åsas Garn", "Nordöns Lampor"),
           ("Åsa", "Björn", "Märta"), ("Sjöberg", "Nyström", "Åkesson")),
-    Place("GR", None, "Europe/Athens", "el", "EUR",
+    Region("GR", None, "Europe/Athens", "el", "EUR",
           ("Το Εργαστήρι/To Ergastiri", "Βιβλία Αθηνά/Vivlia Athina"),
           ("Ελένη/Eleni", "Γιώργος/Giorgos", "Μαρία/Maria"), ("Παπαδοπούλου/Papadopoulou", "Νικολάου/Nikolaou")),
-    Place("TR", None, "Europe/Istanbul", "tr", "TRY",
+    Region("TR", None, "Europe/Istanbul", "tr", "TRY",
           ("Çınar Mutfak", "Işık Elektronik"),
           ("Gülşen", "Çağrı", "Yiğit"), ("Yıldız", "Öztürk", "Şahin")),
-    Place("US", "NY", "America/New_York", "en-US", "USD",
+    Region("US", "NY", "America/New_York", "en-US", "USD",
           ("Hudson Hi-Fi", "Brooklyn Bean Roasters", "Five Boroughs Books", "Ramírez Sneakers"),
           ("Siobhán", "Darnell", "Renée", "José", "Grace"), ("O'Connor", "Washington", "Núñez", "Kowalski")),
-    Place("US", "CA", "America/Los_Angeles", "en-US", "USD",
+    Region("US", "CA", "America/Los_Angeles", "en-US", "USD",
           ("Pacific Board Co.", "Mesa Succulents", "Golden Gate Cameras"),
           ("Chloë", "Tyler", "Esmé", "Mateo"), ("Nguyễn", "Johnson", "Peña", "Takahashi")),
-    Place("BR", "SP", "America/Sao_Paulo", "pt-BR", "BRL",
+    Region("BR", "SP", "America/Sao_Paulo", "pt-BR", "BRL",
           ("Café do Antônio", "Rede & Praia", "Sons do Sertão"),
           ("Antônio", "Luíza", "Vitória", "Estêvão"), ("Conceição", "Assunção", "Brandão", "Falcão")),
-    Place("MX", None, "America/Mexico_City", "es-MX", "MXN",
+    Region("MX", None, "America/Mexico_City", "es-MX", "MXN",
           ("Artesanías Ñandú", "Hilos de Oaxaca"),
           ("Xóchitl", "Ramón", "Lucía"), ("Muñoz", "Hernández", "Gutiérrez")),
-    Place("JP", None, "Asia/Tokyo", "ja", "JPY",
+    Region("JP", None, "Asia/Tokyo", "ja", "JPY",
           ("山田陶器店/Yamada Toki", "青空文具/Aozora Bungu", "木の匠/Ki no Takumi"),
           ("美咲/Misaki", "健太/Kenta", "陽子/Yoko"), ("佐藤/Sato", "鈴木/Suzuki", "高橋/Takahashi")),
-    Place("IN", "MH", "Asia/Kolkata", "en-IN", "INR",
+    Region("IN", "MH", "Asia/Kolkata", "en-IN", "INR",
           ("Chai & Chintz", "हस्तकला घर/Hastakala Ghar"),
           ("अनन्या/Ananya", "Rohan", "Priyanka"), ("Deshmukh", "Kulkarni", "Iyer")),
-    Place("AU", "NSW", "Australia/Sydney", "en-AU", "AUD",
+    Region("AU", "NSW", "Australia/Sydney", "en-AU", "AUD",
           ("Wattle & Wool", "Harbour Surfboards", "Larrikin Leather"),
           ("Niamh", "Bruce", "Zoë"), ("Nolan", "Papadakis", "Brontë")),
 )  # fmt: skip
@@ -97,16 +97,16 @@ REASONS = {
 def shops() -> list[dict[str, str | None]]:
     """The sellers, as rows without ids."""
     return [
-        _party(place, _both_forms(shop)[0], f"hello@{_slug(_both_forms(shop)[1])}.example")
-        for place in PLACES
-        for shop in place.shops
+        _party(region, _both_forms(shop)[0], f"hello@{_slug(_both_forms(shop)[1])}.example")
+        for region in REGIONS
+        for shop in region.shops
     ]
 
 
 def people(random: Random, count: int) -> list[dict[str, str | None]]:
     """That many buyers from all over the market, as rows without ids; no two have one name."""
-    everybody = [(place, first, last) for place in PLACES for first in place.first_names for last in place.last_names]
-    return [_person(place, first, last) for place, first, last in random.sample(everybody, count)]
+    everybody = [(region, first, last) for region in REGIONS for first in region.first_names for last in region.last_names]
+    return [_person(region, first, last) for region, first, last in random.sample(everybody, count)]
 
 
 def amount(random: Random, category: str, currency: str) -> str:
@@ -118,23 +118,23 @@ def amount(random: Random, category: str, currency: str) -> str:
 
 def currency_of(country: str) -> str:
     """What a country pays with."""
-    return next(place.currency for place in PLACES if place.country == country)
+    return next(region.currency for region in REGIONS if region.country == country)
 
 
-def _person(place: Place, first: str, last: str) -> dict[str, str | None]:
+def _person(region: Region, first: str, last: str) -> dict[str, str | None]:
     (own_first, latin_first), (own_last, latin_last) = _both_forms(first), _both_forms(last)
-    name = f"{own_last} {own_first}" if place.country == "JP" else f"{own_first} {own_last}"
-    return _party(place, name, f"{_slug(latin_first)}.{_slug(latin_last)}@post.example")
+    name = f"{own_last} {own_first}" if region.country == "JP" else f"{own_first} {own_last}"
+    return _party(region, name, f"{_slug(latin_first)}.{_slug(latin_last)}@post.example")
 
 
-def _party(place: Place, name: str, email: str) -> dict[str, str | None]:
+def _party(region: Region, name: str, email: str) -> dict[str, str | None]:
     return {
         "name": name,
         "email": email,
-        "locale": place.locale,
-        "time_zone": place.time_zone,
-        "country": place.country,
-        "subdivision": place.subdivision,
+        "locale": region.locale,
+        "time_zone": region.time_zone,
+        "country": region.country,
+        "subdivision": region.subdivision,
     }
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from returnclock import claims, histogram, unfireable
 from returnclock.batches import in_rounds
-from returnclock.claims import Place
+from returnclock.claims import Progress
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import CountsDisagree
@@ -73,7 +73,7 @@ def sweep(
     """
     tally = Tally()
     means = _Means(engine, clock, hand, digest_at, guards, is_heeded)
-    batches = [partial(_batch_into, tally, Place(), means, kind) for kind in kinds]
+    batches = [partial(_batch_into, tally, Progress(), means, kind) for kind in kinds]
     in_rounds(batches, limit=limit, size=batch_size, seconds=seconds)
     retried(partial(close_mended, engine, clock))
     tally.backlog = retried(partial(_backlog, engine, clock, kinds))
@@ -110,29 +110,29 @@ def _backlog(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind]) -> int
         return sum(claims.count_due(connection, kind, deadlines.c.due_at, now).number for kind in kinds)
 
 
-def _batch_into(tally: Tally, place: Place, means: _Means, kind: DeadlineKind, size: int) -> int:
+def _batch_into(tally: Tally, progress: Progress, means: _Means, kind: DeadlineKind, size: int) -> int:
     """Take a batch; one that a row breaks is taken again in halves, until that row is alone and is set aside."""
     try:
-        looked_at, done = _batch_or_again(means, kind, place, size)
+        looked_at, done = _batch_or_again(means, kind, progress, size)
     except (DBAPIError, CountsDisagree) as fault:
-        nothing_claimed = place.claimed == place.after
+        nothing_claimed = progress.claimed == progress.after
         if nothing_claimed or (isinstance(fault, DBAPIError) and not is_of_a_row(fault)):
             raise
         if size > 1:
-            half = _batch_into(tally, place, means, kind, size // 2)
-            return half if half < size // 2 else half + _batch_into(tally, place, means, kind, size - size // 2)
+            half = _batch_into(tally, progress, means, kind, size // 2)
+            return half if half < size // 2 else half + _batch_into(tally, progress, means, kind, size - size // 2)
         looked_at, done = 1, KindTally(examined=1, skipped=1)
-        tally.problems += retried(partial(_set_aside, means, kind, place, fault))
-    place.after = place.claimed  # only now: a batch that is tried again must claim the same
+        tally.problems += retried(partial(_set_aside, means, kind, progress, fault))
+    progress.after = progress.claimed  # only now: a batch that is tried again must claim the same
     tally.of(kind.name).add(done)
     return looked_at
 
 
-def _set_aside(means: _Means, kind: DeadlineKind, place: Place, fault: Exception) -> int:
+def _set_aside(means: _Means, kind: DeadlineKind, progress: Progress, fault: Exception) -> int:
     """Say of the deadline that was claimed last why it cannot take effect."""
-    assert place.claimed is not None
+    assert progress.claimed is not None
     with writing(means.engine) as connection:
-        of_it = select(deadlines.c.subject_id).where(deadlines.c.id == place.claimed[1])
+        of_it = select(deadlines.c.subject_id).where(deadlines.c.id == progress.claimed[1])
         subject_id = connection.execute(of_it).scalar_one()
         return unfireable.record(connection, kind, subject_id, fault, means.clock.now(connection))
 
@@ -146,23 +146,25 @@ def close_mended(engine: Engine, clock: Clock) -> None:
             unfireable.close_mended(connection, clock.now(connection))
 
 
-def _batch_or_again(means: _Means, kind: DeadlineKind, place: Place, size: int) -> tuple[int, KindTally]:
+def _batch_or_again(means: _Means, kind: DeadlineKind, progress: Progress, size: int) -> tuple[int, KindTally]:
     for attempts_left in reversed(range(_ATTEMPTS if kind.looks_beyond else 1)):
         try:
-            return _batch(means, kind, place, size)
+            return _batch(means, kind, progress, size)
         except CountsDisagree:
             if not attempts_left:
                 raise
     raise AssertionError("unreachable")
 
 
-def _batch(means: _Means, kind: DeadlineKind, place: Place, size: int) -> tuple[int, KindTally]:
+def _batch(means: _Means, kind: DeadlineKind, progress: Progress, size: int) -> tuple[int, KindTally]:
     guards, hand = means.guards, means.hand
     with writing(means.engine) as connection:
         now = means.clock.now(connection)
         size = room(connection, kind, now, guards, size)
         allowed = may_act(connection, kind, now)
-        looked_at, claimed = claims.claim(connection, kind, deadlines.c.due_at, now, size, place, allowed, before_firing(kind))
+        looked_at, claimed = claims.claim(
+            connection, kind, deadlines.c.due_at, now, size, progress, allowed, before_firing(kind)
+        )
         ready = _still_due(connection, kind, now, claimed)
         unready = [row for row in ready if row.unwarned]
         spared = spare(connection, kind, hand, now, unready) if unready else set()

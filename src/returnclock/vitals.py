@@ -6,10 +6,9 @@ thousand entries of indexes. What is counted higher than that is bad enough. Imp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import pairwise
 
 from sqlalchemy import Connection, exists, func, select
 
@@ -144,12 +143,6 @@ def calendars(book: Rulebook) -> dict[str, date]:
         for when, _ in rule.overrides
     )
     return {calendar.name: calendar.valid_until for calendar in (book.calendars.default, *named)}
-
-
-def forecast(connection: Connection, kinds: Sequence[DeadlineKind], instants: Sequence[datetime]) -> dict[str, list[int]]:
-    """Of each kind how many fall due between each two neighbours of ``instants``, which rise."""
-    pairs = list(pairwise(instants))
-    return {kind.name: [falling_due(connection, kind, *pair) for pair in pairs] for kind in kinds}
 
 
 def _age(since: datetime | None, now: datetime) -> float:

@@ -33,6 +33,11 @@ def ahead(market: Market) -> Any:
         return forecast(connection, market.wiring.rulebook, MONDAY, 14)
 
 
+def ahead_on_a_page(market: Market) -> Any:
+    with reading(market.engine) as connection:
+        return forecast(connection, market.wiring.rulebook, MONDAY, 14, at_most=10)
+
+
 def failures(market: Market) -> Any:
     with reading(market.engine) as connection:
         return failures_by_error(connection)
@@ -43,7 +48,7 @@ def failed_runs(market: Market) -> Any:
         return chosen_runs(connection, state="failed", limit=10)
 
 
-@pytest.mark.parametrize("look", [status, pages, ahead, failures, failed_runs])
+@pytest.mark.parametrize("look", [status, pages, ahead, ahead_on_a_page, failures, failed_runs])
 def test_no_look_reads_a_table_whole(sqlite_market: Market, look: Callable[[Market], Any]) -> None:
     market = sqlite_market
     market.dispute()

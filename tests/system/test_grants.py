@@ -21,7 +21,7 @@ from returnclock.follow import Follower
 from returnclock.ledger import Hand
 from returnclock.recount import Case
 from returnclock.restamp import Plan, restamp
-from returnclock.rights import Place, front_end_rights, own_rights
+from returnclock.rights import Site, front_end_rights, own_rights
 from returnclock.runs import perform
 from returnclock.settings import load
 from returnclock.tables.clock import CLOCK_TABLES
@@ -42,14 +42,14 @@ class Accounts:
         database = make_url(url)
         self.names = {who: f"{who}_{database.database}" for who in ("clock", "front")}
         kinds = wire(load({"DATABASE_URL": url, "RETURNCLOCK_DATA": str(folder)}, folder)).kinds
-        place = Place("postgresql" if database.get_backend_name() == "postgresql" else "mariadb", str(database.database))
-        statements = own_rights(place, self.names["clock"], kinds, schema.VERSION_TABLE)
-        statements += front_end_rights(place, self.names["front"])
+        site = Site("postgresql" if database.get_backend_name() == "postgresql" else "mariadb", str(database.database))
+        statements = own_rights(site, self.names["clock"], kinds, schema.VERSION_TABLE)
+        statements += front_end_rights(site, self.names["front"])
         password = PASSWORD.replace("'", "''")
         with create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
             for name in self.names.values():
-                how = "ROLE {} LOGIN PASSWORD" if place.is_postgresql else "USER {} IDENTIFIED BY"
-                statements.insert(0, f"CREATE {how.format(place.account(name))} '{password}'")
+                how = "ROLE {} LOGIN PASSWORD" if site.is_postgresql else "USER {} IDENTIFIED BY"
+                statements.insert(0, f"CREATE {how.format(site.account(name))} '{password}'")
             for statement in statements:
                 connection.exec_driver_sql(statement.replace("%", "%%"))
         self.urls = {who: database.set(username=name, password=PASSWORD) for who, name in self.names.items()}

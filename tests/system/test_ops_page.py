@@ -144,7 +144,7 @@ def test_the_form_finds_a_case_without_javascript(page: FlaskClient) -> None:
 def test_the_chart_adds_up_to_what_falls_due(market: Wiring, page: FlaskClient) -> None:
     with reading(market.engine) as connection:
         now = market.clock.now(connection)
-        within = "SELECT count(*) FROM clock_deadlines WHERE state = 'running' AND due_at > :a AND due_at <= :b"
+        within = "SELECT count(*) FROM clock_deadlines WHERE state = 'running' AND due_at > :a AND due_at < :b"
         last = (now + timedelta(days=14)).replace(hour=0, minute=0, second=0, microsecond=0)
         form = "%Y-%m-%d %H:%M:%S.%fZ"
         number = connection.execute(text(within), {"a": now.strftime(form), "b": last.strftime(form)}).scalar_one()

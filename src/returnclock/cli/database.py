@@ -83,7 +83,7 @@ def grants(account: str, front_end: str, host: str, as_json: bool) -> None:
 
     from returnclock.cli.opening import opened
     from returnclock.database import reading
-    from returnclock.rights import Place, front_end_rights, own_rights
+    from returnclock.rights import Site, front_end_rights, own_rights
     from returnclock.schema import VERSION_TABLE
 
     wiring = opened()
@@ -97,8 +97,8 @@ def grants(account: str, front_end: str, host: str, as_json: bool) -> None:
         raise Refused(reason='the market is in tables of the shop\'s own; "db check" says which rights on them are missing.')
     with reading(wiring.engine) as connection:
         schema = connection.execute(text("SELECT current_schema()")).scalar_one() if dialect == "postgresql" else ""
-    place = Place(dialect, str(wiring.engine.url.database), schema, host)
-    own, other = own_rights(place, account, wiring.kinds, VERSION_TABLE), front_end_rights(place, front_end)
+    site = Site(dialect, str(wiring.engine.url.database), schema, host)
+    own, other = own_rights(site, account, wiring.kinds, VERSION_TABLE), front_end_rights(site, front_end)
     if as_json:
         print_json({account: own, front_end: other})
         return

@@ -14,10 +14,11 @@ _GAP = 0.28
 
 @dataclass(frozen=True)
 class Bar:
-    """One day: how many deadlines of each kind fall due."""
+    """One day: how many deadlines of each kind fall due. ``closed``: why it is no business day, or None."""
 
     day: date
     counts: dict[str, int]
+    closed: str | None
 
     @property
     def total(self) -> int:
@@ -38,7 +39,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Chart:
     """The days that are shown, and where everything stands in the drawing."""
 
     bars: list[Bar]
@@ -74,10 +75,10 @@ class Forecast:
                     yield Block(self._x(number), y, self._step * (1 - _GAP), under - y, shade, says)
                 below += count
 
-    def days(self) -> Iterator[tuple[float, Bar, bool]]:
-        """The middle of each day, the day, and whether it is of a weekend."""
+    def days(self) -> Iterator[tuple[float, Bar]]:
+        """The middle of each day, and the day."""
         for number, bar in enumerate(self.bars):
-            yield round(self._x(number) + self._step * (1 - _GAP) / 2, 1), bar, bar.day.weekday() >= 5
+            yield round(self._x(number) + self._step * (1 - _GAP) / 2, 1), bar
 
     def y_of(self, bar: Bar) -> float:
         """The upper end of a day's bar."""

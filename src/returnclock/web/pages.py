@@ -10,14 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from returnclock import health, vitals
-from returnclock.calendars import zone
 from returnclock.database import reading
 from returnclock.explain import explain
-from returnclock.localtime import end_of_local_day
+from returnclock.forecast import forecast
 from returnclock.settings import seconds
 from returnclock.tables.clock import deadlines, is_dead, is_open, is_running, is_unsent, outbox, problems, runs
 from returnclock.telemetry import masked
-from returnclock.web.chart import Bar, Forecast
+from returnclock.web.chart import Bar, Chart
 from returnclock.web.timeline import timeline
 from returnclock.wiring import Wiring
 
@@ -44,9 +43,7 @@ class Pages:
 
     def coming(self) -> Page:
         """What falls due next, and the forecast."""
-        return self._read(
-            lambda c, now: {"rows": self._rows(c, now, late=False), "limit": ROWS, "chart": self._forecast(c, now)}
-        )
+        return self._read(lambda c, now: {"rows": self._rows(c, now, late=False), "limit": ROWS, "chart": self._chart(c, now)})
 
     def runs(self) -> Page:
         """The newest runs that did something, and the failures among them by their error."""
@@ -115,7 +112,7 @@ class Pages:
             "dead": vitals.dead_notices(connection),
             "problems": sum(vitals.open_problems(connection).values()),
             "next": self._rows(connection, now, late=False)[:6],
-            "chart": self._forecast(connection, now),
+            "chart": self._chart(connection, now),
             "cap": vitals.CAP,
         }
 
@@ -138,14 +135,12 @@ class Pages:
             found += [{**row._mapping, "table": kind.subject.name} for row in rows]
         return sorted(found, key=lambda row: row["due_at"])[:ROWS]
 
-    def _forecast(self, connection: Connection, now: datetime) -> Forecast:
+    def _chart(self, connection: Connection, now: datetime) -> Chart:
         """What falls due on each of the next days, as the market's own zone has them."""
-        local = zone(self._wiring.rulebook.market_zone)
-        today = now.astimezone(local).date()
-        days = [today + timedelta(days=number) for number in range(DAYS)]
-        ends = [end_of_local_day(day, local) for day in days]
-        counted = vitals.forecast(connection, self._wiring.rulebook.active(), [now, *ends])
-        return Forecast([Bar(day, {kind: counts[n] for kind, counts in counted.items()}) for n, day in enumerate(days)])
+        found = forecast(connection, self._wiring.rulebook, now, DAYS, at_most=vitals.CAP)
+        return Chart(
+            [Bar(day.day, {kind: day.by_kind.get(kind, 0) for kind in found.parties}, day.closed) for day in found.days]
+        )
 
     def _runs(self, connection: Connection, now: datetime) -> Page:
         chosen = select(runs).where(runs.c.idle.is_not(True)).order_by(runs.c.id.desc()).limit(_RUNS)
