@@ -1,35 +1,14 @@
-"""History: the runs that were, and what went wrong in them. Read-only. Imports tables."""
+"""History: the runs that were, and what went wrong in them. Read-only. Imports tables and likeness."""
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
+from returnclock.likeness import LONGEST_ERROR, alike
 from returnclock.tables.clock import has_failed, runs
-
-LONGEST_ERROR = 300
-
-# What differs between two faults that are the same: the longer forms first, or their parts would be taken one by one.
-_VARYING = re.compile(
-    r"""
-    [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}            # a UUID
-    | \b\d{4}-\d\d-\d\d(?:[T\ ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)? # a date or time
-    | 0x[0-9a-f]+                                                            # an address in memory
-    | '[^'\n]{0,200}' | "[^"\n]{0,200}"                                      # whatever was quoted
-    | \b[0-9a-f]*\d[0-9a-f]{7,}\b                                            # a digest
-    | \d+(?:[.:]\d+)*                                                        # a number, a duration, an address
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-
-
-def alike(error: str) -> str:
-    """What is left of an error's first line when all that varies is taken out: the same for the same fault."""
-    lines = error.strip().splitlines()
-    return _VARYING.sub("…", lines[0][:LONGEST_ERROR]) if lines else ""
 
 
 def chosen_runs(

@@ -6,7 +6,6 @@ A notice is one row, unique by its key (deadline, round, notice, ordinal, party)
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -37,6 +36,7 @@ from returnclock import ledger
 from returnclock.bulk import RowsUpdate
 from returnclock.database import insert_new
 from returnclock.kinds import DeadlineKind, Notice
+from returnclock.likeness import alike
 from returnclock.tables.clock import deadlines, is_unsent, outbox
 from returnclock.tables.keys import Given, among, as_text, by_index
 from returnclock.telemetry import Event
@@ -195,11 +195,6 @@ def error_groups(connection: Connection) -> list[dict[str, Any]]:
         group["count"] += row.number
         group["newest"] = max(group["newest"], row.newest)
     return sorted(found.values(), key=lambda group: (-group["count"], group["group"]))
-
-
-def alike(error: str) -> str:
-    """An error without what differs from notice to notice."""
-    return re.sub(r"\d+", "N", re.sub(r"\S+@\S+", "<address>", error)).strip()
 
 
 def _code(error: str) -> str:

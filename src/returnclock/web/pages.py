@@ -13,9 +13,9 @@ from returnclock import health, vitals
 from returnclock.database import reading
 from returnclock.explain import explain
 from returnclock.forecast import forecast
+from returnclock.likeness import alike
 from returnclock.settings import seconds
 from returnclock.tables.clock import deadlines, is_dead, is_open, is_running, is_unsent, outbox, problems, runs
-from returnclock.telemetry import masked
 from returnclock.web.chart import Bar, Chart
 from returnclock.web.timeline import timeline
 from returnclock.wiring import Wiring
@@ -145,7 +145,7 @@ class Pages:
     def _runs(self, connection: Connection, now: datetime) -> Page:
         chosen = select(runs).where(runs.c.idle.is_not(True)).order_by(runs.c.id.desc()).limit(_RUNS)
         found = connection.execute(chosen).all()
-        errors = Counter((run.task, _first_line(run.error)) for run in found if run.state == "failed")
+        errors = Counter((run.task, alike(run.error or "")) for run in found if run.state == "failed")
         return {"rows": found[:ROWS], "errors": errors.most_common(20), "looked_at": len(found), "limit": ROWS}
 
     def _notices(self, connection: Connection, now: datetime) -> Page:
@@ -156,7 +156,7 @@ class Pages:
         tables = {kind.name: kind.subject.name for kind in self._wiring.kinds}
         return {
             "dead": dead,
-            "errors": Counter(_first_line(notice.error) for notice in dead).most_common(10),
+            "errors": Counter(alike(notice.error or "") for notice in dead).most_common(10),
             "waiting": connection.execute(waiting.limit(ROWS)).all(),
             "table_of": tables,
             "limit": ROWS,
@@ -165,7 +165,3 @@ class Pages:
     def _problems(self, connection: Connection, now: datetime) -> Page:
         chosen = select(problems).where(is_open).order_by(problems.c.first_seen_at.desc()).limit(ROWS)
         return {"rows": connection.execute(chosen).all(), "limit": ROWS}
-
-
-def _first_line(error: str | None) -> str:
-    return masked((error or "").strip().partition("\n")[0])[:200]
