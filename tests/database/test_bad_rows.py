@@ -48,6 +48,10 @@ CASES = {
     "amount": Case("refunds", "bad_amount", {"amount": -5}, {"amount": 5}, "no sum of money"),
     "address": Case("sellers", "bad_address", {"email": "ana at shop"}, {"email": "ana@shop.example"}, "sellers.email"),
     "long name": Case("buyers", "long_name", {"name": "x" * 100_000}, {"name": "Bea"}, "100000 characters"),
+    "long number": Case("orders", "long_number", {"number": "7" * 100_000}, {"number": "A-7"}, "100000 characters"),
+    "number of lines": Case(
+        "orders", "broken_number", {"number": "A-7\r\nBcc: all@home.example"}, {"number": "A-7"}, "line breaks"
+    ),
     "name of lines": Case("sellers", "broken_name", {"name": "Ana\r\nBcc: all@home.example"}, {"name": "Ana"}, "line breaks"),
 }
 
@@ -101,7 +105,7 @@ def test_notices_of_bad_rows_go_out_with_those_beside_them(market: Market) -> No
     market.run("deliver-mail")
 
     ends = [row.state for row in market.notices()]
-    assert (ends.count("sent"), ends.count("dead")) == (19, 1)  # a seller and a buyer each; one address is none
+    assert (ends.count("sent"), ends.count("dead")) == (23, 1)  # a seller and a buyer each; one address is none
     assert not any("Bcc" in message.parsed for message in market.mailer.taken)
 
 
