@@ -7,6 +7,7 @@ everything ran.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,6 +21,12 @@ from tests.servers.process import ServerProcess
 OWN_VARIABLES = ("DATABASE_URL", "REDIS_URL")
 
 Server = TypeVar("Server", bound=ServerProcess)
+
+
+def pytest_configure() -> None:
+    """Let processes that the tests start hear Ctrl-C: whoever runs the tests in the background passes on that it is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
