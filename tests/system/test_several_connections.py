@@ -36,6 +36,7 @@ TOO_MANY = "421 4.7.0 too many connections from your host"
 def test_every_letter_goes_out_once_however_many_connections_the_server_wants(
     sqlite_url: str, tmp_path: Path, script: dict[str, list[str]]
 ) -> None:
+    is_silent = ScriptedServer.SILENCE in script.get("connect", ())  # the server uses its answers up
     engine = open_market(sqlite_url)
     fill(engine, due=DUE)
     wiring = wired(sqlite_url, tmp_path)
@@ -43,7 +44,7 @@ def test_every_letter_goes_out_once_however_many_connections_the_server_wants(
     with ScriptedServer(**script) as server:
         mailer = SmtpMailer(server.url, timeout_s=30, sender=SENDER, connections=CONNECTIONS)
         act(replace(wiring, mailer=mailer), "deliver-mail")
-        if ScriptedServer.SILENCE in str(script):
+        if is_silent:
             assert [one for one in threading.enumerate() if one.name.startswith("carrier")], "a silent server was waited for"
         assert server.connections == CONNECTIONS
 
