@@ -40,12 +40,15 @@ class Stamping:
         """The row in ``clock_policies`` that freezes this policy, written when it is first used."""
         key = (kind.name, policy.digest)
         if key not in self.policy_ids:
-            row = {"kind": kind.name, "digest": policy.digest, "definition": policy.definition()}
-            row["table_name"] = kind.subject.name
-            unique = (policies.c.kind, policies.c.digest)
-            self.connection.execute(insert_new(self.connection, policies, unique), [row])
             known = select(policies.c.id).where(policies.c.kind == kind.name, policies.c.digest == policy.digest)
-            self.policy_ids[key] = self.connection.execute(known).scalar_one()
+            found = self.connection.execute(known).scalar()
+            if found is None:  # asked first: a row that is refused as known uses up an id all the same
+                row = {"kind": kind.name, "digest": policy.digest, "definition": policy.definition()}
+                row["table_name"] = kind.subject.name
+                unique = (policies.c.kind, policies.c.digest)
+                self.connection.execute(insert_new(self.connection, policies, unique), [row])
+                found = self.connection.execute(known).scalar_one()
+            self.policy_ids[key] = found
         return self.policy_ids[key]
 
 

@@ -119,3 +119,13 @@ def test_every_deadline_names_the_policy_that_made_it(market: Market) -> None:
     assert told == ["5 days", "3 days", "3 days"]
     assert len(kept) == 2
     assert {row.digest for row in market.rows(policies, kind="seller_response")} == {policy.digest for policy in kept.values()}
+
+
+def test_a_policy_that_is_known_uses_up_no_id(market: Market) -> None:
+    for _ in range(3):
+        market.dispute(opened_at=MONDAY)
+        market.run("stamp", at=MONDAY)
+    market.refund(started_at=MONDAY)
+    market.run("stamp", at=MONDAY)
+    ids = sorted(row.id for row in market.rows(policies))
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
