@@ -14,11 +14,12 @@ from sqlalchemy import select
 from returnclock.database import reading
 from returnclock.mail import SmtpMailer
 from returnclock.tables.clock import outbox
+from tests.servers.scripted_smtp import ScriptedServer
 from tests.system.crowded_market import act, fill, open_market, wired
-from tests.system.test_mail import SENDER, ScriptedServer
 
 DUE = 50
 CONNECTIONS = 3
+SENDER = "returns@fair.example"
 TOO_MANY = "421 4.7.0 too many connections from your host"
 
 
