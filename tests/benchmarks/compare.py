@@ -189,13 +189,11 @@ def _targets(works: dict[str, dict[str, Standing]]) -> Iterator[dict[str, Any]]:
         if work.startswith("sweep") or work.startswith("deliver"):
             bare, *also_ours = others
             for one in (ours, *also_ours):
-                of_one = ", one connection" if one is not ours else ""
                 ratio = one.times(bare)
-                yield _target(f"{work}{of_one}: times {bare.name}", "at least 0.8", ratio, ratio >= 0.8)
+                yield _target(f"{work}{_way(one)}: times {bare.name}", "at least 0.8", ratio, ratio >= 0.8)
         elif work.startswith("stamp"):
             for one in (ours, *others[1:]):  # the other is bare SQL, which is no stamp of ours
-                of_two = ", two processes" if one is not ours else ""
-                yield _target(f"{work}{of_two}: rows a second", "at least 50,000", one.rate, one.rate >= 50_000)
+                yield _target(f"{work}{_way(one)}: rows a second", "at least 50,000", one.rate, one.rate >= 50_000)
         elif work.startswith("front end"):
             slower = 100 * (others[0].times(ours) - 1)
             yield _target(f"{work}: slower by %", "at most 15", slower, slower <= 15)
@@ -204,6 +202,11 @@ def _targets(works: dict[str, dict[str, Standing]]) -> Iterator[dict[str, Any]]:
             ratio = ours.times(best)
             what = f"sweep, two processes: times the best with a job for each deadline, {best.name}"
             yield _target(what, "at least 40", ratio, ratio >= 40)
+
+
+def _way(ours: Standing) -> str:
+    """In which way a contender of ours did it, where that was not the usual one: ", two processes"."""
+    return ours.name.removeprefix("returnclock")
 
 
 def _target(what: str, target: str, found: float, met: bool) -> dict[str, Any]:
