@@ -44,8 +44,8 @@ def in_rounds(batches: Sequence[Callable[[int], int]], *, limit: int | None, siz
     return taken
 
 
-def counted(connection: Connection, chosen: Select[Any], most: int = COUNTED) -> int:
-    """How many rows a query chooses, up to ``most``."""
+def counted(connection: Connection, chosen: Select[Any], most: int | None = COUNTED) -> int:
+    """How many rows a query chooses, up to ``most``; None counts all."""
     return int(connection.execute(select(func.count()).select_from(chosen.limit(most).subquery())).scalar_one())
 
 

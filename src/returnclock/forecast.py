@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, select
 
 from returnclock.batches import counted
 from returnclock.calendars import zone
@@ -80,12 +80,15 @@ def forecast(connection: Connection, book: Rulebook, now: datetime, days: int, *
     """
     ahead = _days(book, now, days)
     due_already: dict[str, int] = {}
+    due = deadlines.c.due_at
     for kind in book.active():
-        for number, count in _counted(connection, kind.name, now, ahead, at_most).items():
-            if number < 0:
-                due_already[kind.name] = count
-            else:
-                ahead[number].by_kind[kind.name] = count
+        running = select(deadlines.c.id).where(deadlines.c.kind == kind.name, is_running)
+        if count := counted(connection, running.where(due <= now), at_most):
+            due_already[kind.name] = count
+        for day in ahead:
+            of_day = running.where(due > now, due >= day.begins, due < day.ends)
+            if count := counted(connection, of_day, at_most):
+                day.by_kind[kind.name] = count
     parties = {kind.name: kind.party.value for kind in book.active()}
     return Forecast(now, book.market_zone, tuple(ahead), parties, due_already)
 
@@ -108,19 +111,3 @@ def _closed(book: Rulebook, day: date) -> str | None:
         return book.calendars.default.why_not(day)
     except BadPolicy:  # beyond the holidays that are known
         return None
-
-
-def _counted(connection: Connection, kind: str, now: datetime, ahead: list[Day], at_most: int | None) -> dict[int, int]:
-    """How many of the kind fall due on each of the days, by its number; -1 for those that are due already."""
-    due = deadlines.c.due_at
-    running = select(deadlines.c.id).where(deadlines.c.kind == kind, is_running)
-    if at_most is not None:
-        already = {-1: counted(connection, running.where(due <= now), at_most)}
-        return already | {
-            number: counted(connection, running.where(due > now, due >= day.begins, due < day.ends), at_most)
-            for number, day in enumerate(ahead)
-        }
-    number = case((due <= now, -1), *((due < day.ends, number) for number, day in enumerate(ahead)), else_=len(ahead))
-    inner = running.with_only_columns(number.label("day")).where(due < ahead[-1].ends).subquery()
-    chosen = select(inner.c.day, func.count().label("number")).group_by(inner.c.day)
-    return {row.day: row.number for row in connection.execute(chosen)}

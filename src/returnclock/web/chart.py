@@ -1,29 +1,16 @@
-"""The forecast as a chart: stacked bars, one a day, drawn as SVG by the server. Pure; imports nothing of ours."""
+"""The forecast as a chart: stacked bars, one a day, drawn as SVG by the server. Pure; imports forecast."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from math import ceil, log10
+
+from returnclock.forecast import Day, Forecast
 
 WIDTH, HEIGHT = 700, 190
 _LEFT, _TOP, _BOTTOM = 44, 14, 34
 _GAP = 0.28
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One day: how many deadlines of each kind fall due. ``closed``: why it is no business day, or None."""
-
-    day: date
-    counts: dict[str, int]
-    closed: str | None
-
-    @property
-    def total(self) -> int:
-        """All kinds together."""
-        return sum(self.counts.values())
 
 
 @dataclass(frozen=True)
@@ -40,19 +27,19 @@ class Block:
 
 @dataclass(frozen=True)
 class Chart:
-    """The days that are shown, and where everything stands in the drawing."""
+    """The days of a forecast, and where everything stands in the drawing."""
 
-    bars: list[Bar]
+    forecast: Forecast
 
     @property
     def kinds(self) -> list[str]:
         """The kinds of which anything falls due, in their own order: the number of a kind's colour is its place in it."""
-        return [kind for kind in (self.bars[0].counts if self.bars else ()) if any(bar.counts[kind] for bar in self.bars)]
+        return [kind for kind in self.forecast.parties if any(kind in day.by_kind for day in self.forecast.days)]
 
     @property
     def top(self) -> int:
         """The number at the top of the scale: a round one."""
-        highest = max((bar.total for bar in self.bars), default=0)
+        highest = max((day.total for day in self.forecast.days), default=0)
         if highest <= 4:
             return 4
         unit = 10 ** int(log10(highest))
@@ -65,28 +52,28 @@ class Chart:
 
     def blocks(self) -> Iterator[Block]:
         """The rectangles of all days, from the bottom up."""
-        for number, bar in enumerate(self.bars):
+        for number, day in enumerate(self.forecast.days):
             below = 0
             for shade, kind in enumerate(self.kinds):
-                count = bar.counts[kind]
+                count = day.by_kind.get(kind, 0)
                 if count:
                     y, under = self._y(below + count), self._y(below)
-                    says = f"{bar.day:%a %d %b}: {count} {kind.replace('_', ' ')}"
+                    says = f"{day.day:%a %d %b}: {count} {kind.replace('_', ' ')}"
                     yield Block(self._x(number), y, self._step * (1 - _GAP), under - y, shade, says)
                 below += count
 
-    def days(self) -> Iterator[tuple[float, Bar]]:
+    def days(self) -> Iterator[tuple[float, Day]]:
         """The middle of each day, and the day."""
-        for number, bar in enumerate(self.bars):
-            yield round(self._x(number) + self._step * (1 - _GAP) / 2, 1), bar
+        for number, day in enumerate(self.forecast.days):
+            yield round(self._x(number) + self._step * (1 - _GAP) / 2, 1), day
 
-    def y_of(self, bar: Bar) -> float:
+    def y_of(self, day: Day) -> float:
         """The upper end of a day's bar."""
-        return round(self._y(bar.total), 1)
+        return round(self._y(day.total), 1)
 
     @property
     def _step(self) -> float:
-        return (WIDTH - _LEFT) / max(1, len(self.bars))
+        return (WIDTH - _LEFT) / max(1, len(self.forecast.days))
 
     def _x(self, number: int) -> float:
         return _LEFT + self._step * (number + _GAP / 2)

@@ -16,7 +16,7 @@ from returnclock.forecast import forecast
 from returnclock.likeness import alike
 from returnclock.settings import seconds
 from returnclock.tables.clock import deadlines, is_dead, is_open, is_running, is_unsent, outbox, problems, runs
-from returnclock.web.chart import Bar, Chart
+from returnclock.web.chart import Chart
 from returnclock.web.timeline import timeline
 from returnclock.wiring import Wiring
 
@@ -137,10 +137,7 @@ class Pages:
 
     def _chart(self, connection: Connection, now: datetime) -> Chart:
         """What falls due on each of the next days, as the market's own zone has them."""
-        found = forecast(connection, self._wiring.rulebook, now, DAYS, at_most=vitals.CAP)
-        return Chart(
-            [Bar(day.day, {kind: day.by_kind.get(kind, 0) for kind in found.parties}, day.closed) for day in found.days]
-        )
+        return Chart(forecast(connection, self._wiring.rulebook, now, DAYS, at_most=vitals.CAP))
 
     def _runs(self, connection: Connection, now: datetime) -> Page:
         chosen = select(runs).where(runs.c.idle.is_not(True)).order_by(runs.c.id.desc()).limit(_RUNS)
