@@ -121,7 +121,7 @@ class Round:
         self._send_first(channel)  # what a carrier that lost its connection has left
         letter_s = max((monotonic() - begun) / count, 1e-6)
         enough = ceil(TURNS * self._turn_s / letter_s)
-        self._at_a_time = max(1 + self._carriers.ready, min(enough, 2 * self._at_a_time, MOST_IN_HAND // 2))
+        self._at_a_time = min(max(1 + self._carriers.ready, min(enough, 2 * self._at_a_time)), MOST_IN_HAND // 2)
 
     def _send_first(self, channel: Channel) -> None:
         """Send what is in hand over the first connection. Raises MailServerDown."""
