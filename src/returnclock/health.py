@@ -88,8 +88,11 @@ def notices_by_state(connection: Connection) -> dict[str, int]:
     return {row.state: row.number for query in chosen for row in connection.execute(query)}
 
 
-def standing_holds(connection: Connection, now: datetime) -> list[dict[str, Any]]:
-    """The holds in force: which, of what, since and until when, by whom and why."""
+def standing_holds(connection: Connection, book: Rulebook, now: datetime) -> list[dict[str, Any]]:
+    """The holds in force: which, of what, since and until when, by whom and why, and whether it may have been forgotten.
+
+    One that ends by itself is never forgotten, however long it stands.
+    """
     return [
         {
             "id": one.id,
@@ -98,6 +101,7 @@ def standing_holds(connection: Connection, now: datetime) -> list[dict[str, Any]
             "until": one.ends_at,
             "by": one.actor,
             "reason": one.reason,
+            "too_long": one.ends_at is None and now - one.starts_at > book.guards.hold_alarm_after,
         }
         for one in holds.standing(connection, now)
     ]

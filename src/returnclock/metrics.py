@@ -63,6 +63,7 @@ class Scrape:
             "warnings": self._warnings,
             "fired": self._fired,
             "pauses": self._pauses,
+            "holds": self._holds,
             "tasks": self._tasks,
             "changes": self._changes,
             "outbox": self._outbox,
@@ -131,6 +132,11 @@ class Scrape:
             longest[rests] = max(pause["for_s"], longest.get(rests, 0.0))
         for (what, name), age_s in sorted(longest.items()):
             self._set(telemetry.PAUSED, age_s, what, name)
+
+    def _holds(self, connection: Connection, now: datetime) -> None:
+        # Without a label: holds of single rows are as many as operators order.
+        self._set(telemetry.HOLD_LIMIT, seconds(self._wiring.settings.ops.hold_alarm_after))
+        self._set(telemetry.HOLD_OLDEST, vitals.oldest_hold(connection, now))
 
     def _warnings(self, connection: Connection, now: datetime) -> None:
         for kind in self._wiring.rulebook.active():

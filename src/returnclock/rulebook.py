@@ -60,6 +60,7 @@ class Guards:
     burst_a_minute: int | None = None
     undo_within: timedelta = timedelta(days=14)
     pause_alarm_after: timedelta = timedelta(hours=1)
+    hold_alarm_after: timedelta = timedelta(days=7)
     vacation_days_a_year: int = 30
     start_expected_within: timedelta = timedelta(days=14)
 
@@ -170,6 +171,7 @@ def _guards(settings: Settings) -> Guards:
         burst_a_minute=ops.burst_a_minute,
         undo_within=timedelta(seconds=seconds(ops.undo_within)),
         pause_alarm_after=timedelta(seconds=seconds(ops.pause_alarm_after)),
+        hold_alarm_after=timedelta(seconds=seconds(ops.hold_alarm_after)),
         vacation_days_a_year=ops.vacation_days_a_year,
         start_expected_within=timedelta(seconds=seconds(ops.start_expected_within)),
     )

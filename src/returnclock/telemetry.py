@@ -105,6 +105,10 @@ FIRE_LAG = Metric("returnclock_fire_lag_seconds", "How long after its due moment
 PAUSED = Metric("returnclock_paused_seconds", "For how long a task or kind has been paused.", ("what", "name"))
 PAUSE_LIMIT = Metric("returnclock_pause_limit_seconds", "How long a pause may stand before it is an alarm.")
 HELD = Metric("returnclock_deadlines_held", "Deadlines that are held, counted up to 10,000.", ("kind",))
+HOLD_OLDEST = Metric(
+    "returnclock_holds_oldest_seconds", "How long the oldest hold in force that has no end has stood; 0 when there is none."
+)
+HOLD_LIMIT = Metric("returnclock_hold_limit_seconds", "How long a hold without an end may stand before it is a warning.")
 UNWARNED = Metric(
     "returnclock_warnings_undelivered",
     "Deadlines with a consequence that fall due within 24 hours although no warning was delivered, up to 10,000.",

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, exists, func, select
 from returnclock import claims
 from returnclock.batches import counted
 from returnclock.calendars import Calendar
+from returnclock.holds import begun
 from returnclock.kinds import DeadlineKind
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import (
@@ -29,6 +30,7 @@ from returnclock.tables.clock import (
     problems,
     runs,
 )
+from returnclock.tables.interventions import holds
 
 CAP = 10_000
 WARNED_BEFORE = timedelta(hours=24)
@@ -89,6 +91,12 @@ def unwarned(connection: Connection, kind: DeadlineKind, now: datetime) -> int:
 def held(connection: Connection, kind: DeadlineKind) -> int:
     """How many deadlines of a kind are held."""
     return counted(connection, select(deadlines.c.id).where(deadlines.c.kind == kind.name, is_held), CAP)
+
+
+def oldest_hold(connection: Connection, now: datetime) -> float:
+    """For how many seconds the oldest hold that is in force and has no end has stood; 0 where there is none."""
+    open_ended = select(func.min(holds.c.starts_at)).where(*begun(now), holds.c.closed_at.is_(None), holds.c.ends_at.is_(None))
+    return _age(connection.execute(open_ended).scalar(), now)
 
 
 def unstamped(connection: Connection, now: datetime) -> Backlog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from returnclock import health, schema
@@ -41,7 +42,7 @@ def gather(wiring: Wiring) -> dict[str, Any]:
             ],
             "problems": health.open_problems(connection),
             "cannot_start": health.cannot_start(connection),
-            "holds": health.standing_holds(connection, now),
+            "holds": health.standing_holds(connection, book, now),
             "paused": health.standing_pauses(connection, book, now),
             "amnesty": {"unwarned": health.unwarned(connection, book, now), "spared": health.spared(connection)},
             "tasks": _tasks(wiring, health.last_runs(connection, wiring.tasks), now),
@@ -84,6 +85,11 @@ def judge(report: dict[str, Any], wiring: Wiring) -> tuple[int, str]:
         warnings.append(f"{sum(report['amnesty']['unwarned'].values())} deadline(s) whose party is not warned yet")
     if report["paused"]:
         warnings.append("at rest: " + ", ".join(pause["name"] for pause in report["paused"]))
+    forgotten = [one for one in report["holds"] if one["too_long"]]
+    if forgotten:
+        oldest = min(forgotten, key=itemgetter("since"))
+        stood = span((report["at"] - oldest["since"]).total_seconds())
+        warnings.append(f"{len(forgotten)} hold(s) without an end, the oldest (hold {oldest['id']}) for {stood}")
     if report["problems"]:
         warnings.append(f"{report['problems']} row(s) with problems")
     if warnings:
@@ -123,7 +129,7 @@ def _interventions(report: dict[str, Any]) -> list[str]:
     for one in report["holds"]:
         until = f"until {instant(one['until'])}" if one["until"] else "until it is resumed"
         said = f"HELD  {one['scope']} (hold {one['id']}) since {instant(one['since'])} {until}, by {one['by']}: {one['reason']}"
-        lines.append(style(said, fg="yellow"))
+        lines.append(style(said, fg="red" if one["too_long"] else "yellow", bold=one["too_long"]))
     amnesty = report["amnesty"]
     if amnesty["unwarned"]:
         counted = ", ".join(f"{count} {kind}" for kind, count in amnesty["unwarned"].items())

@@ -75,7 +75,10 @@ KEYS: tuple[Key, ...] = (
     _key("mail", "connections", values.mail_connections),
     _key("mail", "give_up_after", values.duration),
     *(_key("ticks", name, values.duration) for name in ("stamp", "sweep", "remind", "deliver", "reconcile", "audit", "purge")),
-    *(_key("ops", name, values.duration) for name in ("undo_within", "pause_alarm_after", "start_expected_within")),
+    *(
+        _key("ops", name, values.duration)
+        for name in ("undo_within", "pause_alarm_after", "hold_alarm_after", "start_expected_within")
+    ),
     _key("ops", "warning_lead", values.duration_or_none),
     _key("ops", "burst_a_minute", values.burst),
     _key("ops", "vacation_days_a_year", values.season_days),

@@ -130,6 +130,7 @@ class OpsSettings:
     burst_a_minute: how many deadlines of one kind may take effect in a minute, None for as many as are due.
     undo_within: for how long an automatic action can be taken back.
     pause_alarm_after: a pause that stands longer is an alarm.
+    hold_alarm_after: a hold without an end that stands longer is a warning.
     vacation_days_a_year: how many days of a seller's vacation count in a calendar year.
     start_expected_within: how long after it was expected a missing date is reported.
     """
@@ -138,6 +139,7 @@ class OpsSettings:
     burst_a_minute: int | None = None
     undo_within: str = "14 days"
     pause_alarm_after: str = "1 hour"
+    hold_alarm_after: str = "7 days"
     vacation_days_a_year: int = 30
     start_expected_within: str = "14 days"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -82,6 +83,7 @@ class Pages:
         late = {name: waiting for name, waiting in backlogs.items() if waiting.oldest_s > self._wiring.late_limit(name)}
         held = {kind.name: vitals.held(connection, kind) for kind in active}
         pauses = health.standing_pauses(connection, self._wiring.rulebook, now)
+        holds = health.standing_holds(connection, self._wiring.rulebook, now)
         unwarned = {kind.name: vitals.unwarned(connection, kind, now) for kind in active}
         tasks = self._tasks(connection, now)
         waiting = vitals.waiting_notices(connection, now)
@@ -104,6 +106,7 @@ class Pages:
             ],
             "unwarned": sum(unwarned.values()),
             "pauses": pauses,
+            "forgotten": sorted((one for one in holds if one["too_long"]), key=itemgetter("since")),
             "tasks": tasks,
             "stale": [task["name"] for task in tasks if task["stale"]],
             "failing": [task["name"] for task in tasks if task["failing"]],
