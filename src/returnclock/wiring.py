@@ -10,8 +10,9 @@ from returnclock.clock import Clock, DatabaseClock
 from returnclock.engines import open_engine
 from returnclock.kinds import DeadlineKind
 from returnclock.mail import Mailer, mailer_for
-from returnclock.rulebook import Rulebook, write_rulebook
+from returnclock.rulebook import Rulebook
 from returnclock.settings import Settings, load, seconds
+from returnclock.write_rulebook import write_rulebook
 
 SUPPORT_TASKS = ("stamp", "send-reminders", "deliver-mail", "reconcile", "audit", "purge")
 

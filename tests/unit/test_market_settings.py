@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from returnclock.errors import SettingsError
-from returnclock.rulebook import write_rulebook
 from returnclock.settings import Settings, load
 from returnclock.settings.market import CONTRACT, OURS, WORDS
 from returnclock.tables import market
+from returnclock.write_rulebook import write_rulebook
 
 ORDERS = '[market.orders]\ntable = "purchase"\n[market.orders.columns]\ndelivered_at = "arrived"\n'
 DISPUTES = (

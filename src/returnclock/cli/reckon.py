@@ -47,8 +47,8 @@ def due(
     """Count PERIOD, such as "10 business days", and show the date and every step to it."""
     from returnclock.calendars import zone
     from returnclock.policy import Policy, due_at
-    from returnclock.rulebook import write_rulebook
     from returnclock.settings import load
+    from returnclock.write_rulebook import write_rulebook
 
     book = write_rulebook(load())
     local = zone(zone_name or book.market_zone)

@@ -164,8 +164,8 @@ def _wired(config: Path | None) -> tuple[Wiring, Rulebook]:
     import os
 
     from returnclock.cli.opening import opened
-    from returnclock.rulebook import write_rulebook
     from returnclock.settings import CONFIG_VARIABLE, load
+    from returnclock.write_rulebook import write_rulebook
 
     wiring = opened()
     if config is None:
