@@ -58,11 +58,11 @@ def stamp(
 ) -> Tally:
     """Work off the noted changes, oldest first, until none is left, ``limit`` were taken or ``seconds`` are over.
 
-    A batch that a row breaks is taken again row by row, and the row is set aside in ``clock_problems``. The backlog is counted
-    up to `batches.COUNTED`.
+    A batch that a row breaks is taken again in halves, until that row is alone and is set aside in ``clock_problems``. The
+    backlog is counted up to `batches.COUNTED`.
     """
     run = _Run(engine, clock, book, hand)
-    until_short(partial(_batch_or_singly, run), limit=limit, size=batch_size, seconds=seconds)
+    until_short(partial(_batch_or_halves, run), limit=limit, size=batch_size, seconds=seconds)
     run.tally.backlog = retried(partial(_backlog, engine))
     return run.tally
 
@@ -87,24 +87,16 @@ def _backlog(engine: Engine) -> int:
         return counted(connection, select(changes.c.id))
 
 
-def _batch_or_singly(run: _Run, size: int) -> int:
+def _batch_or_halves(run: _Run, size: int) -> int:
     try:
         return _batch(run, size)
     except Exception as fault:  # whatever a row can cause: the rows beside it are stamped
         if _is_no_row_s_fault(fault):
             raise
-    taken = 0
-    for _ in range(size):
-        try:
-            one = _batch(run, 1)
-        except Exception as fault:
-            if _is_no_row_s_fault(fault):
-                raise
-            one = _set_aside(run, fault)
-        taken += one
-        if not one:
-            break
-    return taken
+        if size == 1:
+            return _set_aside(run, fault)
+    half = _batch_or_halves(run, size // 2)
+    return half if half < size // 2 else half + _batch_or_halves(run, size - size // 2)
 
 
 def _is_no_row_s_fault(fault: Exception) -> bool:

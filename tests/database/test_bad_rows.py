@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from returnclock.tables.clock import problems
+from returnclock import stamp, stamp_batch
+from returnclock.tables.clock import changes, problems
 from tests.database.market import DAY, HOUR, MONDAY, Market
 
 Rows = dict[str, int]
@@ -224,3 +225,31 @@ def test_a_date_that_only_its_database_takes_is_reported_and_its_neighbours_proc
     market.run("stamp")
     assert market.states("seller_response", bad) == ["running"]
     assert market.open_problems("disputes", bad) == {}
+
+
+def test_a_row_that_breaks_a_batch_is_found_by_halves(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = market.order()
+    disputes = [market.dispute(order_id=order) for _ in range(60)]
+    bad, check, batch = disputes[37], stamp_batch.anchor_fault, stamp._batch
+    tried: list[int] = []
+
+    def breaking(kind: Any, row: Any, now: datetime) -> Any:
+        if row.subject_id == str(bad):
+            raise OverflowError("no calendar has such a day")
+        return check(kind, row, now)
+
+    def counted(run: Any, size: int) -> int:
+        tried.append(size)
+        return batch(run, size)
+
+    monkeypatch.setattr(stamp_batch, "anchor_fault", breaking)
+    monkeypatch.setattr(stamp, "_batch", counted)
+    market.run("stamp", at=MONDAY)
+
+    assert [market.states("seller_response", one) for one in disputes] == [
+        ["running"] if one != bad else [] for one in disputes
+    ]
+    assert market.rows(changes) == []
+    (problem,) = market.open_problems("disputes", bad).values()
+    assert "no calendar has such a day" in problem
+    assert len(tried) < 30  # one by one it would be a transaction for each of the rows
