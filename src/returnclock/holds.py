@@ -59,19 +59,12 @@ def begun(now: Any) -> tuple[ColumnElement[bool], ...]:
 def unfinished(connection: Connection, now: datetime, *, to_come: bool = False) -> list[Hold]:
     """The holds that have begun, or are ``to_come``, and whose last deadline does not run again yet; oldest first."""
     chosen = select(holds).where(*((holds.c.done_at.is_(None),) if to_come else begun(now))).order_by(holds.c.id)
-    return [
-        Hold(
-            row.id,
-            Scope.from_document(row.scope),
-            row.starts_at,
-            row.ends_at,
-            row.reason,
-            row.actor,
-            row.caught_at,
-            row.closed_at,
-        )
-        for row in connection.execute(chosen)
-    ]
+    return [_read(row) for row in connection.execute(chosen)]
+
+
+def _read(row: Row[Any]) -> Hold:
+    scope = Scope.from_document(row.scope)
+    return Hold(row.id, scope, row.starts_at, row.ends_at, row.reason, row.actor, row.caught_at, row.closed_at)
 
 
 def standing(connection: Connection, now: datetime) -> list[Hold]:
@@ -84,12 +77,20 @@ def not_held(kind: DeadlineKind, binding: Sequence[Hold]) -> ColumnElement[bool]
     return not_(any_of(kind, [hold.scope for hold in binding])) if binding else true()
 
 
-def catch(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKind, hold: Hold, size: int) -> tuple[int, int]:
-    """Mark up to ``size`` running deadlines that the hold covers as held.
+def catch(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKind, number: int, size: int) -> tuple[int, int]:
+    """Mark up to ``size`` running deadlines that the hold of this number covers as held.
+
+    The hold is read once more, and kept from being ended or narrowed until the mark is committed: whoever ends it lets run
+    again what is held by then, and nobody would come back for what is marked later. So a hold is locked before deadlines.
 
     Returns:
         how many were looked at, fewer than ``size`` when there are no more; and how many were marked.
     """
+    standing_yet = select(holds).where(holds.c.id == number, holds.c.closed_at.is_(None), holds.c.done_at.is_(None))
+    row = connection.execute(standing_yet.with_for_update(read=True)).one_or_none()
+    if row is None:
+        return 0, 0
+    hold = _read(row)
     chosen = select(deadlines.c.id).join(kind.subject, kind.binds()).where(is_running, hold.scope.covers(kind))
     if hold.ends_at is not None:
         chosen = chosen.where(deadlines.c.starts_at < hold.ends_at)
@@ -164,12 +165,15 @@ def beginning(row: Any, history: Sequence[Any]) -> datetime:
 
 def stood_still(row: Any, history: Sequence[Any]) -> tuple[datetime, datetime]:
     """From when a held deadline is counted, and since when it stands still: the earliest hold since it last ran."""
-    since: datetime | None = None
+    since = given_back = None
     for event in history:
         if event.event in (*_BEGINNINGS, Event.RESUMED):
             since = None
+            # A later hold that reaches further back does not give the same days twice.
+            given_back = datetime.fromisoformat(event.detail["until"]) if event.event == Event.RESUMED else None
         elif event.event == Event.HELD:
             held = datetime.fromisoformat(event.detail["from"])
+            held = held if given_back is None else max(held, given_back)
             since = held if since is None else min(since, held)
     begun = beginning(row, history)
     return begun, max(begun, since or row.stamped_at)

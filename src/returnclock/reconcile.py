@@ -18,6 +18,8 @@ from returnclock.database import reading, retried, writing
 from returnclock.faults import EARLIEST
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
+from returnclock.ops.hold import release_uncovered
+from returnclock.ops.targets import Desk
 from returnclock.rulebook import Rulebook
 from returnclock.stamp import stamp
 from returnclock.sweep import close_mended
@@ -40,7 +42,10 @@ def reconcile(
     batch_size: int = 1000,
     seconds: float | None = None,
 ) -> Tally:
-    """Note every row whose deadline is missing or outlived it, and every row with an open problem; then stamp."""
+    """Note every row whose deadline is missing or outlived it, and every row with an open problem; then stamp.
+
+    What is held under no hold runs again: no tick would ever come back for it.
+    """
     with reading(engine) as connection:
         now = clock.now(connection)
     retried(partial(_name_tables, engine, book))
@@ -54,7 +59,11 @@ def reconcile(
             _note_page(engine, page, kind.subject.name)
     retried(partial(close_mended, engine, clock))
     _note_open_problems(engine)
-    return stamp(engine, clock, book, hand, limit=limit, batch_size=batch_size, seconds=seconds)
+    released = release_uncovered(Desk(engine, clock, book, hand, "what no hold covers runs"))
+    tally = stamp(engine, clock, book, hand, limit=limit, batch_size=batch_size, seconds=seconds)
+    for name, number in released.items():
+        tally.of(name).changed += number
+    return tally
 
 
 def _name_tables(engine: Engine, book: Rulebook) -> None:

@@ -70,8 +70,11 @@ def resume_row(desk: Desk, scope: Scope) -> dict[str, Any]:
     with writing(desk.engine) as connection:
         now = desk.clock.now(connection)
         kinds = [kind for kind in desk.book.kinds if kind.subject.name == scope.table]
-        held = {kind.name: _held_of(connection, kind, scope) for kind in kinds}
         bound = [one for one in standing(connection, now) if any(_covers_row(connection, kind, one, scope) for kind in kinds)]
+        # Holds before deadlines, as whoever marks them: what is marked under these holds is seen, and none is marked later.
+        chosen = select(holds.c.id).where(among(holds.c.id, [one.id for one in bound])).order_by(holds.c.id)
+        connection.execute(chosen.with_for_update())
+        held = {kind.name: _held_of(connection, kind, scope) for kind in kinds}
         if not any(held.values()) and not bound:
             raise Refused(reason=f"{scope} is not held; there is nothing to resume.")
         result = {"holds": [one.id for one in bound], "scope": scope.document(), **desk.said()}
@@ -158,9 +161,21 @@ def enact(desk: Desk) -> dict[str, int]:
     return done
 
 
+def release_uncovered(desk: Desk) -> dict[str, int]:
+    """Let deadlines run again that are held and that no hold covers, such as those of rows that left their hold's scope.
+
+    Returns:
+        how many run again, of each kind of which any does.
+    """
+    with reading(desk.engine) as connection:
+        now = desk.clock.now(connection)
+    done = {kind.name: _release_all(desk, now, kind, ()) for kind in desk.book.kinds}
+    return {name: number for name, number in done.items() if number}
+
+
 def _catch(desk: Desk, now: datetime, kind: DeadlineKind, one: Hold, done: dict[str, int], size: int) -> int:
     with writing(desk.engine) as connection:
-        looked_at, marked = room.catch(connection, desk.hand, now, kind, one, size)
+        looked_at, marked = room.catch(connection, desk.hand, now, kind, one.id, size)
     done["held"] += marked
     return looked_at
 
@@ -187,7 +202,8 @@ def _release_page(desk: Desk, now: datetime, kind: DeadlineKind, ended: Sequence
             under = exists().where(kind.binds(), one.scope.covers(kind)).correlate(deadlines)
             covered = select(deadlines.c.id).where(among(deadlines.c.id, page), under)
             until |= dict.fromkeys(connection.execute(covered).scalars(), one.ends_at or now)
-        ran = release(connection, desk.book, desk.hand, now, kind, until, "its hold has ended")
+        reason = "its hold has ended" if ended else "no hold covers it any more"
+        ran = release(connection, desk.book, desk.hand, now, kind, until, reason)
         return (page[-1] if len(page) == BATCH else 0), ran
 
 
