@@ -124,10 +124,13 @@ def _uncountable(kind: DeadlineKind, row: Row[Any], fault: BadPolicy) -> Fault:
 def _counted_first(stamping: Stamping, kind: DeadlineKind, row: Row[Any], kept: Sequence[Row[Any]]) -> Counted:
     """Count from the start, unless the row was seen at rest after it: a front end forgot to write when the turn came back.
 
-    A start that the first anchor tells was written on purpose, and holds.
+    A start that the first anchor tells was written on purpose, and holds; but not where it was settled before. Such a deadline
+    is here only where purge has moved it away: in its place it would have been re-opened.
     """
-    if kept and kind.reopening == "restarts" and row.anchor_0 != row.starts_at:
-        at_rest = all(one.settled_at is not None for one in kept)
+    if kept and kind.reopening == "restarts":
+        if any(one.starts_at == row.starts_at for one in kept):
+            return _counted_anew(stamping, kind, row)
+        at_rest = row.anchor_0 != row.starts_at and all(one.settled_at is not None for one in kept)
         if at_rest and any(one.settled_at > row.starts_at for one in kept):
             return _counted_anew(stamping, kind, row)
     counted = count(stamping.book, kind, row, row.starts_at)

@@ -206,3 +206,23 @@ def test_a_run_that_never_ended_is_closed_as_failed(market: Market) -> None:
     (lost,) = market.rows(runs, task="stamp")
     assert (lost.state, lost.finished_at) == ("failed", MONDAY + HOUR + SECOND)
     assert "never ended" in lost.error
+
+
+@pytest.mark.parametrize("fired", [False, True])
+def test_a_clock_that_runs_again_from_a_start_of_long_ago_gives_full_days(market: Market, fired: bool) -> None:
+    dispute = market.dispute(awaiting_seller_since=MONDAY)
+    market.run("stamp", at=MONDAY)
+    if fired:
+        market.run("escalate-disputes", at=DUE)
+        market.run("deliver-mail")
+    else:
+        market.update("disputes", dispute, status="awaiting_buyer")
+    market.run("stamp", at=DUE)
+    market.run("purge", at=LONG_AFTER)
+    assert market.deadlines("seller_response", dispute) == []
+
+    market.update("disputes", dispute, status="awaiting_seller", escalated_at=None, escalated_by=None)
+    market.run("stamp")
+    assert market.deadline("seller_response", dispute).due_at == LONG_AFTER + 5 * DAY
+    assert market.sweep_all(at=LONG_AFTER + 5 * DAY - SECOND) == 0
+    assert market.sweep_all(at=LONG_AFTER + 5 * DAY) == 1
