@@ -58,7 +58,8 @@ class Carriers:
     def helping(self, work: Work, most: int) -> Iterator[None]:
         """At most so many work beside the caller, until there is nothing left to do.
 
-        Where an exception stops the caller or one of them, they begin nothing more, and what they are at is waited for briefly.
+        Where an exception stops the caller or one of them, they begin nothing more. What they are at is waited for: as long as
+        the server may take to answer where the caller's connection was lost, and briefly where the round is ended from outside.
         """
         ready = [carrier for carrier in self._carriers if carrier.is_ready]
         helping = [carrier.start(work, self._recalled) for carrier in ready[:most]]
@@ -66,9 +67,10 @@ class Carriers:
             yield
             for one in helping:
                 one.result()
-        except BaseException:
+        except BaseException as fault:
             self._recalled.set()
-            wait(helping, PATIENCE_S)
+            # A letter whose answer nobody waits for goes out twice. The connections' own timeouts bound the wait.
+            wait(helping, None if isinstance(fault, MailServerDown) else PATIENCE_S)
             raise
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from threading import current_thread
+from threading import Event, current_thread
 
 import pytest
 
+from returnclock import carriers
 from returnclock.errors import MailServerDown, NoticeRefused
 from returnclock.round import MOST_IN_HAND
 from tests.database.market import DAY, HOUR, MONDAY, Market
@@ -151,3 +152,27 @@ def test_whatever_ends_a_round_other_connections_finish_their_letter_and_begin_n
     assert len(begun_after) < CONNECTIONS  # one that had its letter in hand just then
     sent = len(market.mailer.taken)
     assert found(market) == {("sent", 1, True): sent, ("sending", 1, False): 1, ("queued", 0, True): many - sent - 1}
+
+
+def test_a_letter_whose_answer_is_slow_is_waited_for_when_the_first_connection_is_lost(
+    market: Market, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carriers, "PATIENCE_S", 0.0)
+    slow: list[str] = []
+    asked = Event()
+
+    def work(address: str) -> None:
+        if is_carrier():
+            slow.append(address)
+            asked.set()
+            time.sleep(0.5)
+        elif asked.wait(0.1 if market.mailer.taken else 0):  # the first connection falls while another is at a letter
+            raise down()
+
+    market.mailer.before_send = work
+    with pytest.raises(MailServerDown):
+        market.run("deliver-mail")
+
+    assert set(slow) <= set(market.mailer.addresses())
+    sent = len(market.mailer.taken)
+    assert found(market) == {("sent", 1, True): sent, ("queued", 1, True): 1, ("queued", 0, True): many - sent - 1}
