@@ -27,12 +27,13 @@ from returnclock.facts import Counted, count_by
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.period import Period, Unit
+from returnclock.promises import told_or_in_hand
 from returnclock.recount import CHANGES, NOTICE_GIVEN, Case, Move, recounted, with_past_reminders
 from returnclock.rulebook import Rulebook
-from returnclock.tables.clock import OUTBOX_BY_DEADLINE, deadlines, is_running, is_unsent, outbox
+from returnclock.tables.clock import deadlines, is_running
 from returnclock.tables.keys import among, by_index
 from returnclock.telemetry import Event
-from returnclock.write_deadlines import Stamping, told_in_ledger, told_of, with_steps
+from returnclock.write_deadlines import Stamping, told_in_ledger, with_steps
 
 Overdue = Literal["fire", "notice", "skip"]
 CHANGED_MEANWHILE = "changed meanwhile"
@@ -156,13 +157,8 @@ def _identity(row: Any) -> tuple[Any, ...]:
 def _promised(connection: Connection, moves: Sequence[Move]) -> set[int]:
     """Of the deadlines that would move earlier, those of which a notice is in hand or was sent since they were judged."""
     earlier = [move.kept.id for move in moves if move.counted and move.counted.reckoning.promised_at < move.kept.promised_at]
-    if not earlier:
-        return set()
-    waiting = select(outbox.c.deadline_id, outbox.c.leased_by).where(among(outbox.c.deadline_id, earlier), is_unsent)
-    locking = by_index(waiting, outbox, OUTBOX_BY_DEADLINE).order_by(outbox.c.id).with_for_update()
-    rows = connection.execute(locking).all()
     # What was told when the page was judged is in the judgement; it would not ask to move earlier.
-    return {row.deadline_id for row in rows if row.leased_by is not None} | told_of(connection, earlier)
+    return told_or_in_hand(connection, earlier)
 
 
 def _decided(plan: Plan, kind: DeadlineKind, move: Move, now: datetime) -> tuple[Counted, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
@@ -20,9 +20,9 @@ from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.new_deadlines import insert_explained
 from returnclock.policy import Policy
+from returnclock.promises import not_before_told, told_or_in_hand
 from returnclock.rulebook import Rulebook
-from returnclock.tables.clock import deadlines, outbox, policies
-from returnclock.tables.keys import among
+from returnclock.tables.clock import deadlines, policies
 from returnclock.telemetry import Event
 
 
@@ -173,35 +173,8 @@ def with_steps(counted: Counted, steps: tuple[str, ...]) -> Counted:
 
 def _not_before_told(stamping: Stamping, counted: Counted, kept: Sequence[Row[Any]]) -> Counted:
     later = [one for one in kept if one.promised_at > counted.reckoning.promised_at]
-    return not_before_told(counted, later, told_of(stamping.connection, [one.id for one in later])) if later else counted
-
-
-def told_of(connection: Connection, deadline_ids: Sequence[int]) -> set[int]:
-    """Those of the deadlines of which a notice was sent, or is just being sent."""
-    if not deadline_ids:
-        return set()
-    sent = select(outbox.c.deadline_id).where(
-        among(outbox.c.deadline_id, deadline_ids), outbox.c.state.in_(("sending", "sent"))
-    )
-    return set(connection.execute(sent).scalars())
-
-
-def not_before_told(counted: Counted, kept: Sequence[Row[Any]], told: Collection[int]) -> Counted:
-    """A corrected date never takes away days that a sent notice (of a deadline among ``told``) has promised."""
-    later = (one for one in kept if one.id in told and one.promised_at > counted.reckoning.promised_at)
-    latest = max(later, key=lambda one: one.promised_at, default=None)
-    if latest is None:
-        return counted
-    grace = counted.reckoning.due_at - counted.reckoning.promised_at
-    step = f"A notice has already promised {latest.promised_at:%Y-%m-%d %H:%M} UTC, so it does not end before that."
-    reckoning = replace(
-        counted.reckoning,
-        promised_at=latest.promised_at,
-        due_at=latest.promised_at + grace,
-        last_day=date.fromisoformat(latest.schedule["last_day"]),
-        steps=(*counted.reckoning.steps, step),
-    )
-    return replace(counted, reckoning=reckoning)
+    told = told_or_in_hand(stamping.connection, [one.id for one in later])
+    return not_before_told(counted, later, told)
 
 
 def _values(stamping: Stamping, kind: DeadlineKind, row: Row[Any], counted: Counted) -> dict[str, Any]:

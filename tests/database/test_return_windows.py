@@ -99,6 +99,31 @@ def test_an_earlier_delivery_date_takes_no_day_that_a_notice_has_promised(market
     assert market.sweep_all(at=DUE) == 1
 
 
+def test_an_earlier_date_takes_no_day_of_a_letter_that_may_have_gone_out(market: Market, order: int) -> None:
+    def take_then_die(address: str) -> None:
+        raise KeyboardInterrupt
+
+    market.run("send-reminders", at=market.deadline("return_window", order).remind_at)
+    market.mailer.before_send = take_then_die
+    with pytest.raises(KeyboardInterrupt):
+        market.run("deliver-mail")
+    market.update("orders", order, delivered_at=MONDAY - 3 * DAY)
+    market.run("deliver-mail", at=market.clock.at + HOUR)  # another worker finds it untrue by now, and does not send it
+    assert [row.state for row in market.notices()] == ["suppressed"]
+    market.run("stamp")
+
+    assert market.deadlines("return_window", order)[1].promised_at == DUE
+
+
+def test_an_earlier_date_takes_no_day_of_a_letter_that_is_in_hand(market: Market, order: int) -> None:
+    market.run("send-reminders", at=market.deadline("return_window", order).remind_at)
+    market.sql("UPDATE clock_outbox SET leased_by = 'a worker'")  # which has found it true and is about to send it
+    market.update("orders", order, delivered_at=MONDAY - 3 * DAY)
+    market.run("stamp")
+
+    assert market.deadlines("return_window", order)[1].promised_at == DUE
+
+
 def test_a_date_corrected_to_and_fro_takes_no_day_that_a_notice_has_promised(market: Market, order: int) -> None:
     market.update("orders", order, delivered_at=MONDAY + 3 * DAY)
     market.run("stamp", at=MONDAY + 4 * DAY)

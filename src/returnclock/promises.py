@@ -1,0 +1,58 @@
+"""Promises: which dates people were told, or may have been; no corrected date goes before one of them. Imports facts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from returnclock.facts import Counted
+from returnclock.tables.clock import OUTBOX_BY_DEADLINE, events, is_unsent, outbox
+from returnclock.tables.keys import among, by_index
+from returnclock.telemetry import Event
+
+
+def told_of(connection: Connection, deadline_ids: Sequence[int]) -> set[int]:
+    """Those of the deadlines of which a notice was sent, is just being sent, or may have been sent by a worker that died."""
+    if not deadline_ids:
+        return set()
+    of_them = among(outbox.c.deadline_id, deadline_ids)
+    sent = select(outbox.c.deadline_id).where(of_them, outbox.c.state.in_(("sending", "sent")))
+    # From the ledger: in the outbox such a notice is queued again, or suppressed since.
+    of_them = among(events.c.deadline_id, deadline_ids)
+    unsure = select(events.c.deadline_id).where(of_them, events.c.event == Event.NOTICE_AMBIGUOUS)
+    return {*connection.execute(sent).scalars(), *connection.execute(unsure).scalars()}
+
+
+def told_or_in_hand(connection: Connection, deadline_ids: Sequence[int]) -> set[int]:
+    """The same, and those of which a notice is in a worker's hand; what is in no hand stays so until the transaction ends.
+
+    A letter that was found true a moment ago goes out with the date of that moment.
+    """
+    if not deadline_ids:
+        return set()
+    waiting = select(outbox.c.deadline_id, outbox.c.leased_by).where(among(outbox.c.deadline_id, deadline_ids), is_unsent)
+    locking = by_index(waiting, outbox, OUTBOX_BY_DEADLINE).order_by(outbox.c.id).with_for_update()
+    in_hand = {row.deadline_id for row in connection.execute(locking).all() if row.leased_by is not None}
+    return in_hand | told_of(connection, deadline_ids)
+
+
+def not_before_told(counted: Counted, kept: Sequence[Row[Any]], told: Collection[int]) -> Counted:
+    """A corrected date never takes away days that a sent notice (of a deadline among ``told``) has promised."""
+    later = (one for one in kept if one.id in told and one.promised_at > counted.reckoning.promised_at)
+    latest = max(later, key=lambda one: one.promised_at, default=None)
+    if latest is None:
+        return counted
+    grace = counted.reckoning.due_at - counted.reckoning.promised_at
+    step = f"A notice has already promised {latest.promised_at:%Y-%m-%d %H:%M} UTC, so it does not end before that."
+    reckoning = replace(
+        counted.reckoning,
+        promised_at=latest.promised_at,
+        due_at=latest.promised_at + grace,
+        last_day=date.fromisoformat(latest.schedule["last_day"]),
+        steps=(*counted.reckoning.steps, step),
+    )
+    return replace(counted, reckoning=reckoning)
