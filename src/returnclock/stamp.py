@@ -7,12 +7,12 @@ is noted twice, late or out of order does no harm. Imports the noun rooms.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, exists, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import problems
@@ -22,11 +22,12 @@ from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import DatabaseUnreachable
 from returnclock.faults import Fault
+from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
 from returnclock.sqlstates import is_passing, reason_of
 from returnclock.stamp_batch import Batch
-from returnclock.tables.clock import changes
+from returnclock.tables.clock import LIVE_STATES, changes, deadlines
 from returnclock.tables.keys import among, as_text, keys_of
 from returnclock.tables.market import disputes
 from returnclock.tally import Tally
@@ -36,7 +37,10 @@ MOST_REMEMBERED = 20_000  # rows; an import of millions must not grow a worker, 
 
 @dataclass
 class _Run:
-    """What one run works with. ``inspected``: the keys of rows of each table that were looked at for faults."""
+    """What one run works with.
+
+    inspected: the keys of rows of each table that were looked at for faults. in_hand: the changes that the last batch took.
+    """
 
     engine: Engine
     clock: Clock
@@ -44,6 +48,7 @@ class _Run:
     hand: Hand
     tally: Tally = field(default_factory=Tally)
     inspected: defaultdict[str, set[Any]] = field(default_factory=partial(defaultdict, set))
+    in_hand: Sequence[Any] = ()
 
 
 def stamp(
@@ -93,8 +98,10 @@ def _batch_or_halves(run: _Run, size: int) -> int:
     except Exception as fault:  # whatever a row can cause: the rows beside it are stamped
         if _is_no_row_s_fault(fault):
             raise
-        if size == 1:
+        if size == 1 and run.in_hand:
             return _set_aside(run, fault)
+        if size == 1:
+            raise
     half = _batch_or_halves(run, size // 2)
     return half if half < size // 2 else half + _batch_or_halves(run, size - size // 2)
 
@@ -110,8 +117,9 @@ def _take(connection: Connection, size: int) -> Sequence[Any]:
 
 
 def _batch(run: _Run, size: int) -> int:
+    run.in_hand = ()
     with writing(run.engine) as connection:
-        taken = _take(connection, size)
+        run.in_hand = taken = _take(connection, size)
         touched: defaultdict[str, set[str]] = defaultdict(set)
         for change in taken:
             touched[change.table_name].add(change.subject_id)
@@ -128,7 +136,26 @@ def _batch(run: _Run, size: int) -> int:
     if sum(map(len, run.inspected.values())) > MOST_REMEMBERED:
         run.inspected.clear()
     run.tally.add(batch.tally)
+    retried(partial(_look_again, run.engine, batch.stamped))
     return len(taken)
+
+
+def _look_again(engine: Engine, stamped: Mapping[DeadlineKind, Sequence[str]]) -> None:
+    """Note rows once more that changed while their new deadlines were written.
+
+    Another worker may have had that change in hand, and could not see the deadline that it should have settled. Refused: to
+    lock the rows, for which a front end would wait. In SQLite nobody else writes meanwhile.
+    """
+    if engine.dialect.name == "sqlite":
+        return
+    for kind, subject_ids in stamped.items():
+        true = exists().where(kind.still_true()).correlate(deadlines)
+        chosen = select(deadlines.c.subject_id).where(deadlines.c.kind == kind.name, among(deadlines.c.subject_id, subject_ids))
+        with reading(engine) as connection:
+            outdated = connection.execute(chosen.where(deadlines.c.state.in_(LIVE_STATES), ~true)).scalars().all()
+        if outdated:
+            with writing(engine) as connection:
+                connection.execute(insert(changes), [{"table_name": kind.subject.name, "subject_id": one} for one in outdated])
 
 
 def _touch_orders(connection: Connection, book: Rulebook, touched: defaultdict[str, set[str]]) -> None:
@@ -140,14 +167,15 @@ def _touch_orders(connection: Connection, book: Rulebook, touched: defaultdict[s
 
 
 def _set_aside(run: _Run, fault: Exception) -> int:
-    """Put the oldest change away with a problem that says why; it is looked at again by reconcile."""
+    """Put the change that was in hand away with a problem that says why; it is looked at again by reconcile."""
+    (change,) = run.in_hand
+    of = f"{change.table_name} {change.subject_id}"
+    said = f"{of} cannot be read: {reason_of(fault)[:300]}. Mend the row; it is looked at again by itself."
+    row = Fault(change.table_name, change.subject_id, "unreadable_row", said)
     with writing(run.engine) as connection:
-        taken = _take(connection, 1)
-        for change in taken:
-            reason = reason_of(fault)[:300]
-            of = f"{change.table_name} {change.subject_id}"
-            said = f"{of} cannot be read: {reason}. Mend the row; it is looked at again by itself."
-            row = Fault(change.table_name, change.subject_id, "unreadable_row", said)
+        # Another worker may have taken it meanwhile: then it is for that one to say.
+        ours = select(changes.c.id).where(changes.c.id == change.id).with_for_update(skip_locked=True)
+        if connection.execute(ours).first() is not None:
             run.tally.problems += problems.record(connection, (), [row], run.clock.now(connection))
             delete_rows(connection, changes, [change.id])
-    return len(taken)
+    return 1

@@ -33,7 +33,7 @@ class Batch:
     """One transaction's work on the changed rows of the tables.
 
     inspected: by table, the rows around (orders, parties) that an earlier batch of the run has looked at for faults.
-    seen: those that this batch has looked at.
+    seen: those that this batch has looked at. stamped: the subjects that got new deadlines, by kind.
     """
 
     connection: Connection
@@ -42,6 +42,7 @@ class Batch:
     now: datetime
     inspected: Mapping[str, set[Any]] = field(default_factory=dict)
     seen: defaultdict[str, set[Any]] = field(default_factory=partial(defaultdict, set))
+    stamped: dict[DeadlineKind, list[str]] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     _asked: set[tuple[str, str]] = field(default_factory=set)
     _faults: list[Fault] = field(default_factory=list)
@@ -110,6 +111,8 @@ class Batch:
         work.changed += settle(self.connection, self.hand, self.now, kind, work.stopped)
         work.changed += withdraw(self.connection, self.hand, self.now, kind, work.fired)
         work.changed += insert_deadlines(stamping, kind, work.new, kept, work.faults)
+        if work.new:
+            self.stamped[kind] = [row.subject_id for row in work.new]
         work.changed += reopen(stamping, kind, work.again, kept, work.faults)
 
     def _run_again(self, kind: DeadlineKind, held: Sequence[Row[Any]], stopped: set[int]) -> None:
