@@ -70,7 +70,7 @@ def unwarned() -> ColumnElement[bool]:
         and_(notices.c.state == "dead", notices.c.recipient.is_(None)),
     )
     of_it = (notices.c.deadline_id == deadlines.c.id, notices.c.notice == "reminder")
-    # A reminder of a clock that was re-opened since warned of another date.
+    # A reminder from before a re-opening, an extension or the like warned of another date.
     warned = exists().where(*of_it, notices.c.queued_at >= deadlines.c.stamped_at, out).correlate(deadlines)
     return and_(deadlines.c.warn_by.is_not(None), deadlines.c.spared_at.is_(None), ~warned)
 

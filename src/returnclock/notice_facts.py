@@ -10,9 +10,24 @@ from email.utils import parseaddr
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, String, cast, literal, null, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    String,
+    and_,
+    cast,
+    false,
+    func,
+    literal,
+    not_,
+    null,
+    select,
+    true,
+)
 
-from returnclock.kinds import DeadlineKind, Notice, Party
+from returnclock.kinds import DeadlineKind, Notice, Party, Value
 from returnclock.kinds.correction import corrections
 from returnclock.rulebook import Rulebook
 from returnclock.settings import MailSettings
@@ -99,7 +114,7 @@ def _untrue(kind: DeadlineKind, row: Row[Any], known: Row[Any], newest: dict[int
         return ""
     if known.state != "fired":
         return "the deadline's effect was taken back"
-    if not kind.firing_stops and not known.still_true:
+    if not known.outcome_stands:
         return "what it tells was put right since"
     return ""
 
@@ -108,7 +123,7 @@ def _newest_reminders(connection: Connection, ids: Sequence[int]) -> dict[int, i
     if not ids:
         return {}
     chosen = select(outbox.c.deadline_id, outbox.c.id).where(
-        among(outbox.c.deadline_id, ids), outbox.c.notice == "reminder", outbox.c.state != "dead"
+        among(outbox.c.deadline_id, ids), outbox.c.notice == "reminder", outbox.c.state.not_in(("dead", "suppressed"))
     )
     return {row.deadline_id: row.id for row in connection.execute(chosen.order_by(outbox.c.id))}
 
@@ -151,6 +166,7 @@ def _known(kind: DeadlineKind) -> Select[Any]:
             deadlines.c.schedule,
             policies.c.definition,
             kind.still_true().label("still_true"),
+            _outcome_stands(kind).label("outcome_stands"),
             as_text(kind.subject_key).label("subject_text"),
             literal(has).label("subject_table"),
             *columns,
@@ -159,6 +175,19 @@ def _known(kind: DeadlineKind) -> Select[Any]:
         .join(policies, policies.c.id == deadlines.c.policy_id)
         .where(among(deadlines.c.id, Given("ids")))
     )
+
+
+def _outcome_stands(kind: DeadlineKind) -> ColumnElement[bool]:
+    """Whether what a firing has done may still be told: the row has not been opened again, and no date of it was taken back.
+
+    What happens to the row afterwards, such as a decision upon an escalated dispute, does not unsay that it was escalated.
+    """
+    if not kind.firing_stops:
+        return kind.still_true()
+    if not kind.outcome_stays:
+        return true()
+    written = (kind.subject.c[name].is_not(None) for name, value in kind.effect.items() if isinstance(value, Value))
+    return and_(not_(func.coalesce(kind.runs_while, false())), *written)
 
 
 def _facts(kind: DeadlineKind, notice: Notice, known: Row[Any], mail: MailSettings, now: datetime) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from returnclock.database import reading, writing
 from returnclock.errors import DeadlinesLate, Refused, StillPaused
 from returnclock.ledger import Hand
 from returnclock.tables.clock import events
+from tests.database.desk import Operator
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 
 DUE = MONDAY + 5 * DAY
@@ -234,3 +235,16 @@ def test_a_pause_is_an_alarm_once_it_stands_too_long(market: Market) -> None:
     market.run("audit", at=DUE + HOUR)
     with pytest.raises(StillPaused, match="purge rests since"):
         market.run("audit", at=DUE + 3 * HOUR)
+
+
+def test_a_reminder_of_the_former_date_is_no_warning_of_the_new_one(market: Market) -> None:
+    market.configure('[ops]\nwarning_lead = "24 hours"\n')
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    market.run("send-reminders", at=FIRST)
+    market.run("deliver-mail")
+    Operator(market).extend("disputes", dispute, at=FIRST + HOUR, add="20 days")
+
+    later = market.deadline("seller_response", dispute)
+    assert market.run("escalate-disputes", at=later.due_at)["changed"] == 0
+    assert market.deadline("seller_response", dispute).spared_at == later.due_at

@@ -20,7 +20,7 @@ def _correction(kind: DeadlineKind, party: Party) -> Notice:
         We have written to you that the time for {kind.title} about {{{{ order }}}} had ended. That has been taken back, and we
         are sorry about the confusion.
 
-        The case stands as it stood before. {{% if time_left %}}There is time until {{{{ deadline }}}}.{{% endif %}}
+        The case stands as it stood before. {{% if time_left is defined %}}There is time until {{{{ deadline }}}}.{{% endif %}}
 
         If anything about this seems wrong to you, please answer this message.
         """,
