@@ -86,21 +86,35 @@ def spare(connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime,
     """
     ids = [row.id for row in rows]
     late = _warned_at(connection, ids)
-    chosen = select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at, deadlines.c.warn_by)
-    rows = connection.execute(chosen.where(among(deadlines.c.id, ids)).order_by(deadlines.c.id)).all()
-    moves: list[dict[str, Any]] = []
-    for row in rows:
-        lead = row.due_at - row.warn_by
-        warned_at = late.get(row.id)
-        due = warned_at + lead if warned_at else now + lead + lead / ON_THE_WAY
-        if due > now:
-            moves.append({"of": row.id, "to_due": due, "to_spared": now})
+    known = _of_ids(connection, ids)
+    granted = _granted(known, late, now)
+    moves = [{"of": deadline_id, "to_due": due, "to_spared": now} for deadline_id, due in granted.items()]
     moving = update(deadlines).where(deadlines.c.id == bindparam("of"), deadlines.c.state == "running")
     if moves:
         moved = moving.values(due_at=bindparam("to_due"), spared_at=bindparam("to_spared"), remind_at=None)
         connection.execute(moved, moves)
-        _tell(connection, kind, hand, now, {row.id: row for row in rows}, moves, late)
-    return {move["of"] for move in moves}
+        _tell(connection, kind, hand, now, {row.id: row for row in known}, moves, late)
+    return set(granted)
+
+
+def would_spare(connection: Connection, now: datetime, ids: Sequence[int]) -> set[int]:
+    """The ids of those of the due deadlines, unwarned all of them, that `spare` would grant amnesty now."""
+    return set(_granted(_of_ids(connection, ids), _warned_at(connection, ids), now))
+
+
+def _of_ids(connection: Connection, ids: Sequence[int]) -> Sequence[Any]:
+    chosen = select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at, deadlines.c.warn_by)
+    return connection.execute(chosen.where(among(deadlines.c.id, ids)).order_by(deadlines.c.id)).all()
+
+
+def _granted(rows: Sequence[Any], late: Mapping[int, datetime], now: datetime) -> dict[int, datetime]:
+    """The new effective date of each of the deadlines to which any time is granted."""
+    granted = {}
+    for row in rows:
+        lead = row.due_at - row.warn_by
+        warned_at = late.get(row.id)
+        granted[row.id] = warned_at + lead if warned_at else now + lead + lead / ON_THE_WAY
+    return {deadline_id: due for deadline_id, due in granted.items() if due > now}
 
 
 def _warned_at(connection: Connection, ids: Sequence[int]) -> dict[int, datetime]:

@@ -58,10 +58,11 @@ def would_remind(
     """Count the reminders that would be queued now, and change nothing."""
     tally = Tally()
     with reading(engine) as connection:
-        now = clock.now(connection)
+        now, left = clock.now(connection), limit
         for kind in kinds:
             due = claims.all_due(kind, deadlines.c.remind_at, now, *_READ).where(may_act(connection, kind, now))
-            rows = connection.execute(due.limit(limit)).all()
+            rows = connection.execute(due.limit(left)).all()
+            left = left and left - len(rows)
             fresh = [row for row in rows if _is_fresh(row, now, stale_after)]
             counted = tally.of(kind.name)
             counted.examined, counted.changed = len(rows), len(rows)

@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, case, func, select
+from sqlalchemy import Connection, Engine, Row, func, select
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import claims, histogram, unfireable
@@ -25,7 +25,7 @@ from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.errors import CountsDisagree
 from returnclock.firing import DigestHour, before_firing, fire
-from returnclock.guards import may_act, room, spare, spend, unwarned
+from returnclock.guards import may_act, room, spare, spend, unwarned, would_spare
 from returnclock.kinds import DeadlineKind
 from returnclock.lateness import Lateness
 from returnclock.ledger import Hand
@@ -89,13 +89,15 @@ def would_sweep(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], *, 
     """Count what a sweep would fire now, and change nothing."""
     tally = Tally()
     with reading(engine) as connection:
-        now = clock.now(connection)
+        now, left = clock.now(connection), limit
         for kind in kinds:
             allowed = may_act(connection, kind, now)
-            due = claims.all_due(kind, deadlines.c.due_at, now, unwarned().label("unwarned")).where(allowed).limit(limit)
+            due = claims.all_due(kind, deadlines.c.due_at, now, unwarned().label("unwarned")).where(allowed).limit(left)
             some = due.subquery()
-            asked = select(func.count(), func.count(case((some.c.unwarned, 1))), func.min(some.c.due_at))
-            number, spared, oldest = connection.execute(asked).one()
+            number, oldest = connection.execute(select(func.count(), func.min(some.c.due_at))).one()
+            left = left and left - number
+            unready = connection.execute(select(some.c.id).where(some.c.unwarned)).scalars().all()
+            spared = len(would_spare(connection, now, unready))
             counted = tally.of(kind.name)
             counted.examined, counted.skipped, counted.changed = number, spared, number - spared
             counted.queued = counted.changed * len(kind.notices_for("outcome"))

@@ -248,3 +248,22 @@ def test_a_reminder_of_the_former_date_is_no_warning_of_the_new_one(market: Mark
     later = market.deadline("seller_response", dispute)
     assert market.run("escalate-disputes", at=later.due_at)["changed"] == 0
     assert market.deadline("seller_response", dispute).spared_at == later.due_at
+
+
+@pytest.mark.parametrize("waited", [14 * HOUR, 14 * HOUR - SECOND])
+def test_a_dry_run_says_who_would_be_spared(market: Market, dispute: int, waited: timedelta) -> None:
+    market.run("send-reminders", at=LAST)
+    market.run("deliver-mail", at=DUE - 10 * HOUR)  # too late; the rest of the day is granted, and ends fourteen hours later
+    market.clock.at = DUE + waited
+    foretold = market.run("escalate-disputes", dry_run=True)
+    done = market.run("escalate-disputes")
+    assert [foretold[name] for name in ("changed", "skipped")] == [done[name] for name in ("changed", "skipped")]
+
+
+def test_a_dry_run_keeps_its_limit_over_all_kinds(market: Market) -> None:
+    for _ in range(4):
+        market.refund()
+    market.run("stamp", at=MONDAY)
+    market.clock.at = MONDAY + 30 * DAY
+    foretold = market.run("flag-late-refunds", dry_run=True, limit=6)["changed"]
+    assert foretold == market.run("flag-late-refunds", limit=6)["changed"] == 6
