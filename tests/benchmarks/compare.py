@@ -22,7 +22,7 @@ from sqlalchemy import create_engine
 
 import returnclock
 from tests.benchmarks import delivering, front_end, report, stamping, sweeping
-from tests.benchmarks.bare import BareSweep
+from tests.benchmarks.bare import BY_JOIN, BY_KEYS, BareSweep
 from tests.benchmarks.bare_stamp import BareStamp
 from tests.benchmarks.colleague import colleague_of
 from tests.benchmarks.contest import Contender, Standing, contest
@@ -112,8 +112,11 @@ class Comparison:
 
     def sweep_and_stamp(self, name: str, workload: Workload) -> None:
         sizes = self.sizes
-        with closing(BareSweep(workload.url)) as bare:
-            sweepers = [sweeping.returnclock(workload, sizes.swept), sweeping.bare_sql(workload, sizes.swept, bare)]
+        with ExitStack() as stack:
+            sweepers = [sweeping.returnclock(workload, sizes.swept)]
+            for way in (BY_JOIN, BY_KEYS) if name == "PostgreSQL" else (BY_JOIN,):
+                bare = stack.enter_context(closing(BareSweep(workload.url, way)))
+                sweepers.append(sweeping.bare_sql(workload, sizes.swept, bare))
             self._turns(f"sweep, {name}", sweepers, sizes.rounds)
         with closing(BareStamp(workload)) as ready, colleague_of(workload, self.places.folder) as colleague:
             stampers = [stamping.returnclock(workload, sizes.stamped), stamping.bare_sql(workload, sizes.stamped, ready)]
@@ -160,7 +163,7 @@ class Comparison:
             "versions": {"returnclock": returnclock.__version__, **self.versions},
             "durability": {"PostgreSQL": POSTGRESQL, "MariaDB": MARIADB, "SQLite": SQLITE},
             "sizes": asdict(self.sizes),
-            "targets": list(_targets(self.works)),
+            "targets": list(targets(self.works)),
             "works": {
                 work: {name: standing.as_json() for name, standing in standings.items()}
                 for work, standings in self.works.items()
@@ -183,12 +186,14 @@ def _version(url: str) -> str:
     return ".".join(str(part) for part in found)
 
 
-def _targets(works: dict[str, dict[str, Standing]]) -> Iterator[dict[str, Any]]:
+def targets(works: dict[str, dict[str, Standing]]) -> Iterator[dict[str, Any]]:
+    """Each promise with what was found."""
     for work, standings in works.items():
         ours, *others = standings.values()
         if work.startswith("sweep") or work.startswith("deliver"):
-            bare, *also_ours = others
-            for one in (ours, *also_ours):
+            # Where there are two ways to do it bare, the faster one is what a database can do.
+            bare = max((one for one in others if one.name.startswith("bare")), key=lambda standing: standing.rate)
+            for one in (ours, *(other for other in others if not other.name.startswith("bare"))):
                 ratio = one.times(bare)
                 yield _target(f"{work}{_way(one)}: times {bare.name}", "at least 0.8", ratio, ratio >= 0.8)
         elif work.startswith("stamp"):
