@@ -53,6 +53,7 @@ class Sizes:
     swept: int = 20_000
     peer_rounds: int = 5
     by_peers: int = 1_000
+    warm_up: int = 200  # jobs that each peer does before those that count
     looped: int = 1_000
     inserting_rounds: int = 9
     stamped: int = 20_000
@@ -67,6 +68,7 @@ SHORT = Sizes(
     peer_rounds=1,
     inserting_rounds=1,
     by_peers=20,
+    warm_up=8,
     looped=20,
     stamped=40,
     inserted_in_bulk=600,
@@ -130,9 +132,9 @@ class Comparison:
             contenders = [
                 sweeping.in_two_processes(workload, sizes.swept, colleague),
                 sweeping.returnclock(workload, sizes.swept),
-                celery_eta.contender(workload, sizes.by_peers, self.places.redis_url),
-                procrastinate_jobs.contender(workload, sizes.by_peers),
-                apscheduler_jobs.contender(workload, sizes.by_peers),
+                celery_eta.contender(workload, sizes.by_peers, sizes.warm_up, self.places.redis_url),
+                procrastinate_jobs.contender(workload, sizes.by_peers, sizes.warm_up),
+                apscheduler_jobs.contender(workload, sizes.by_peers, sizes.warm_up),
                 orm_loop.commit_each(workload, sizes.looped),
                 orm_loop.commit_once(workload, sizes.looped),
             ]
