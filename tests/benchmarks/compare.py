@@ -52,9 +52,9 @@ class Sizes:
     rounds: int = 5
     swept: int = 20_000
     peer_rounds: int = 5
-    by_peers: int = 1_000
+    by_peers: int = 2_000
     warm_up: int = 200  # jobs that each peer does before those that count
-    looped: int = 1_000
+    looped: int = 2_000
     inserting_rounds: int = 9
     stamped: int = 20_000
     inserted_in_bulk: int = 20_000
