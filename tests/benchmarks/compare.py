@@ -38,6 +38,7 @@ MARIADB = {
     "innodb-flush-method": "O_DIRECT",
     "innodb-buffer-pool-size": "256M",
 }
+# As returnclock opens it, and so every contender: a power cut may take the last commits back, and leaves the file sound.
 SQLITE = {"journal_mode": "WAL", "synchronous": "NORMAL"}
 
 ONE_JOB_EACH = ("Celery ETA on Redis", "Procrastinate", "APScheduler 3")
