@@ -1,7 +1,12 @@
-"""The same writes as a sweep's, as bare SQL through the plain driver: what a database can do at best.
+"""The same writes as a sweep's, as bare SQL through the plain driver: about what a database can do.
 
 In PostgreSQL one statement a batch; in SQLite and MariaDB, which have no such statement, one transaction a batch. No
 condition is dropped that the data needs, and nothing is counted, recorded or explained beside the rows themselves.
+
+PostgreSQL has two ways to claim a batch. As one join, as one would write it first: it reads and sorts all that is due for
+every batch, so the work grows with the square of the backlog. By keys: the first deadlines in the order of their index, then
+their disputes. SQLite and MariaDB read the join in that order by themselves, look each dispute up by its key and stop after
+a batch: one way is enough.
 """
 
 from __future__ import annotations
@@ -15,20 +20,38 @@ from sqlalchemy.engine import make_url
 
 BATCH = 1000
 
-_POSTGRESQL = f"""
+_BY_JOIN = f"""
 WITH claimed AS MATERIALIZED (
-    SELECT d.id, d.kind, d.subject_id, d.round, s.id AS dispute_id
+    SELECT d.id, d.kind, d.subject_id, d.round, d.due_at, s.id AS dispute_id
     FROM clock_deadlines d JOIN disputes s ON s.id = d.subject_id::bigint
     WHERE d.kind = 'seller_response' AND d.state = 'running' AND d.due_at <= now()
       AND s.status = 'awaiting_seller'
       AND d.starts_at = greatest(coalesce(s.awaiting_seller_since, s.opened_at), s.seller_replied_at)
     ORDER BY d.due_at, d.id LIMIT {BATCH} FOR UPDATE OF d, s SKIP LOCKED
-), changed AS (
+)"""
+
+# Keys travel as an array: of a join with what was claimed PostgreSQL knows no size, and may read the whole table for it.
+# It goes on behind the last that was looked at, so that deadlines which are not true any more never stand in its way.
+_BY_KEYS = f"""
+WITH looked_at AS MATERIALIZED (
+    SELECT id, kind, subject_id, starts_at, round, due_at FROM clock_deadlines
+    WHERE kind = 'seller_response' AND state = 'running' AND due_at <= now() AND (due_at, id) > (%(due_at)s, %(id)s)
+    ORDER BY due_at, id LIMIT {BATCH} FOR UPDATE SKIP LOCKED
+), silent AS MATERIALIZED (
+    SELECT id, greatest(coalesce(awaiting_seller_since, opened_at), seller_replied_at) AS starts_at FROM disputes
+    WHERE id = ANY (ARRAY(SELECT subject_id::bigint FROM looked_at)) AND status = 'awaiting_seller'
+    FOR UPDATE SKIP LOCKED
+), claimed AS MATERIALIZED (
+    SELECT l.id, l.kind, l.subject_id, l.round, silent.id AS dispute_id
+    FROM looked_at l JOIN silent ON silent.id = l.subject_id::bigint AND silent.starts_at = l.starts_at
+)"""
+
+_TAKE_EFFECT = """, changed AS (
     UPDATE disputes SET status = 'escalated', escalated_at = now(), escalated_by = 'clock'
-    FROM claimed WHERE disputes.id = claimed.dispute_id
+    WHERE id = ANY (ARRAY(SELECT dispute_id FROM claimed))
 ), settled AS (
     UPDATE clock_deadlines SET state = 'fired', fired_at = now(), settled_at = now(), remind_at = NULL
-    FROM claimed WHERE clock_deadlines.id = claimed.id
+    WHERE id = ANY (ARRAY(SELECT id FROM claimed))
 ), told AS (
     INSERT INTO clock_events (deadline_id, kind, subject_id, event, at, actor)
     SELECT id, kind, subject_id, 'dispute:escalated', now(), 'clock' FROM claimed
@@ -38,8 +61,13 @@ WITH claimed AS MATERIALIZED (
            now(), now()
     FROM claimed CROSS JOIN (VALUES ('seller'), ('buyer')) AS told_to (party)
 )
-SELECT count(*) FROM claimed
 """
+_LAST = "SELECT due_at, id, count(*) OVER () FROM {claim} ORDER BY due_at DESC, id DESC LIMIT 1"
+BY_JOIN, BY_KEYS = "bare SQL", "bare SQL by keys"
+_POSTGRESQL = {
+    BY_JOIN: _BY_JOIN + _TAKE_EFFECT + _LAST.format(claim="claimed"),
+    BY_KEYS: _BY_KEYS + _TAKE_EFFECT + _LAST.format(claim="looked_at"),
+}
 
 _CLAIM = f"""
 SELECT d.id, s.id
@@ -72,7 +100,10 @@ _MARIADB_WORDS = {"integer": "SIGNED", "now": "UTC_TIMESTAMP(6)", "key": "concat
 class BareSweep:
     """The plain driver of the database, over one connection that is kept, as a worker keeps its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str = BY_JOIN) -> None:
+        """``name``: in PostgreSQL, which of its two statements; elsewhere there is one way."""
+        self.name = name
+        self.claim = "in two steps: deadlines in the order of their index, disputes by key" if name == BY_KEYS else "one join"
         self._backend = make_url(url).get_backend_name()
         self._connection = plain_connection(url)
 
@@ -83,19 +114,20 @@ class BareSweep:
         """Enforce all that is due; returns how many batches it took."""
         cursor = self._connection.cursor()
         if self._backend == "postgresql":
-            return _in_statements(cursor)
+            return _in_statements(cursor, _POSTGRESQL[self.name].encode())
         if self._backend == "sqlite":
             return _in_batches(cursor, "BEGIN IMMEDIATE", _CLAIM, _SQLITE_WORDS)
         return _in_batches(cursor, "BEGIN", _CLAIM + "FOR UPDATE SKIP LOCKED", _MARIADB_WORDS)
 
 
-def _in_statements(cursor: Any) -> int:
-    batches = 0
+def _in_statements(cursor: Any, statement: bytes) -> int:
+    batches, last = 0, {"due_at": "-infinity", "id": 0}
     while True:
         batches += 1
-        cursor.execute(_POSTGRESQL.encode())
-        if cursor.fetchone()[0] < BATCH:
+        found = cursor.execute(statement, last).fetchone()
+        if found is None or found[2] < BATCH:
             return batches
+        last = {"due_at": found[0], "id": found[1]}
 
 
 def _in_batches(cursor: Any, begin: str, claim: str, words: dict[str, str]) -> int:

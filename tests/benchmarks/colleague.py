@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -9,6 +10,7 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 
 from returnclock.runs import perform
+from returnclock.schema import require_upgraded
 from tests.benchmarks.workload import Workload
 from tests.system.crowded_market import wired
 
@@ -42,6 +44,8 @@ def together(workload: Workload, task: str, colleague: Pipe) -> Callable[[], Non
 
 def _work(url: str, folder: Path, told: Pipe) -> None:
     wiring = wired(url, folder)
+    require_upgraded(wiring.engine)  # connects, and loads what that takes, as a worker does when it starts
+    gc.freeze()  # as a worker's processes do before their first task
     while True:
         try:
             task = told.recv()

@@ -22,7 +22,7 @@ from sqlalchemy import create_engine
 
 import returnclock
 from tests.benchmarks import delivering, front_end, report, stamping, sweeping
-from tests.benchmarks.bare import BareSweep
+from tests.benchmarks.bare import BY_JOIN, BY_KEYS, BareSweep
 from tests.benchmarks.bare_stamp import BareStamp
 from tests.benchmarks.colleague import colleague_of
 from tests.benchmarks.contest import Contender, Standing, contest
@@ -38,6 +38,7 @@ MARIADB = {
     "innodb-flush-method": "O_DIRECT",
     "innodb-buffer-pool-size": "256M",
 }
+# As returnclock opens it, and so every contender: a power cut may take the last commits back, and leaves the file sound.
 SQLITE = {"journal_mode": "WAL", "synchronous": "NORMAL"}
 
 ONE_JOB_EACH = ("Celery ETA on Redis", "Procrastinate", "APScheduler 3")
@@ -52,8 +53,9 @@ class Sizes:
     rounds: int = 5
     swept: int = 20_000
     peer_rounds: int = 5
-    by_peers: int = 1_000
-    looped: int = 1_000
+    by_peers: int = 2_000
+    warm_up: int = 200  # jobs that each peer does before those that count
+    looped: int = 2_000
     inserting_rounds: int = 9
     stamped: int = 20_000
     inserted_in_bulk: int = 20_000
@@ -67,6 +69,7 @@ SHORT = Sizes(
     peer_rounds=1,
     inserting_rounds=1,
     by_peers=20,
+    warm_up=8,
     looped=20,
     stamped=40,
     inserted_in_bulk=600,
@@ -112,8 +115,11 @@ class Comparison:
 
     def sweep_and_stamp(self, name: str, workload: Workload) -> None:
         sizes = self.sizes
-        with closing(BareSweep(workload.url)) as bare:
-            sweepers = [sweeping.returnclock(workload, sizes.swept), sweeping.bare_sql(workload, sizes.swept, bare)]
+        with ExitStack() as stack:
+            sweepers = [sweeping.returnclock(workload, sizes.swept)]
+            for way in (BY_JOIN, BY_KEYS) if name == "PostgreSQL" else (BY_JOIN,):
+                bare = stack.enter_context(closing(BareSweep(workload.url, way)))
+                sweepers.append(sweeping.bare_sql(workload, sizes.swept, bare))
             self._turns(f"sweep, {name}", sweepers, sizes.rounds)
         with closing(BareStamp(workload)) as ready, colleague_of(workload, self.places.folder) as colleague:
             stampers = [stamping.returnclock(workload, sizes.stamped), stamping.bare_sql(workload, sizes.stamped, ready)]
@@ -127,9 +133,9 @@ class Comparison:
             contenders = [
                 sweeping.in_two_processes(workload, sizes.swept, colleague),
                 sweeping.returnclock(workload, sizes.swept),
-                celery_eta.contender(workload, sizes.by_peers, self.places.redis_url),
-                procrastinate_jobs.contender(workload, sizes.by_peers),
-                apscheduler_jobs.contender(workload, sizes.by_peers),
+                celery_eta.contender(workload, sizes.by_peers, sizes.warm_up, self.places.redis_url),
+                procrastinate_jobs.contender(workload, sizes.by_peers, sizes.warm_up),
+                apscheduler_jobs.contender(workload, sizes.by_peers, sizes.warm_up),
                 orm_loop.commit_each(workload, sizes.looped),
                 orm_loop.commit_once(workload, sizes.looped),
             ]
@@ -160,7 +166,7 @@ class Comparison:
             "versions": {"returnclock": returnclock.__version__, **self.versions},
             "durability": {"PostgreSQL": POSTGRESQL, "MariaDB": MARIADB, "SQLite": SQLITE},
             "sizes": asdict(self.sizes),
-            "targets": list(_targets(self.works)),
+            "targets": list(targets(self.works)),
             "works": {
                 work: {name: standing.as_json() for name, standing in standings.items()}
                 for work, standings in self.works.items()
@@ -183,12 +189,14 @@ def _version(url: str) -> str:
     return ".".join(str(part) for part in found)
 
 
-def _targets(works: dict[str, dict[str, Standing]]) -> Iterator[dict[str, Any]]:
+def targets(works: dict[str, dict[str, Standing]]) -> Iterator[dict[str, Any]]:
+    """Each promise with what was found."""
     for work, standings in works.items():
         ours, *others = standings.values()
         if work.startswith("sweep") or work.startswith("deliver"):
-            bare, *also_ours = others
-            for one in (ours, *also_ours):
+            # Where there are two ways to do it bare, the faster one is what a database can do.
+            bare = max((one for one in others if one.name.startswith("bare")), key=lambda standing: standing.rate)
+            for one in (ours, *(other for other in others if not other.name.startswith("bare"))):
                 ratio = one.times(bare)
                 yield _target(f"{work}{_way(one)}: times {bare.name}", "at least 0.8", ratio, ratio >= 0.8)
         elif work.startswith("stamp"):

@@ -53,7 +53,7 @@ class Standing:
 
 def contest(contenders: Sequence[Contender], rounds: int, say: Callable[[str], None]) -> dict[str, Standing]:
     """Let each take its turn, ``rounds`` times over."""
-    gc.freeze()  # as a worker's processes do once they are warm: what is loaded need not be looked through at each collection
+    gc.freeze()  # as a worker's processes do before their first task: what is loaded need not be looked through again and again
     taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for number in range(1, rounds + 1):
         for contender in contenders:

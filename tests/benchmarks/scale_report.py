@@ -25,7 +25,7 @@ def show(found: dict[str, Any], console: Console) -> None:
         figures = (f"{each['seconds']:.1f}", f"{each['rows_per_second']:,.0f}", each["processes_busy"], each["worker_mb"])
         drains.add_row(name, f"{each['deadlines']:,}", *map(str, figures), f"{quiet:.2f} ms", f"{busy:.2f} ms")
     churn = of["churn"]
-    day = _table("\nA day's churn", "what", "found")
+    day = _table(f"\nChurn: {churn['rounds']} times {churn['fired_in_each']:,} fire and are purged", "what", "found")
     day.add_row("fired a second, one process", f"{churn['fired_per_second']:,.0f}")
     day.add_row("purged a second, deadlines", f"{churn['purged_per_second']:,.0f}")
     day.add_row("rows moved into the archive", f"{churn['purged_rows']:,}")

@@ -140,7 +140,7 @@ def _peaks_mb(folder: Path) -> Iterator[float]:
 
 
 def churn(market: Market, folder: Path, rounds: int, rows: int) -> dict[str, Any]:
-    """What a day does, again and again: so many fall due and fire, and as many of the oldest settled are purged."""
+    """What every day does, a few times over with fewer rows: so many fire, and as many of the oldest settled are purged."""
     wiring = wired(market.url, folder)
     archived = "SELECT count(*) FROM clock_archive WHERE table_name = 'clock_deadlines'"
     before = market.one(archived)

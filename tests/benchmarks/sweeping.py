@@ -34,10 +34,14 @@ def in_two_processes(workload: Workload, rows: int, colleague: Pipe) -> Contende
 
 def bare_sql(workload: Workload, rows: int, sweeper: BareSweep) -> Contender:
     """The same writes in the same batches, without returnclock."""
-    driver = {"postgresql": "psycopg, one statement a batch", "sqlite": "sqlite3, one transaction a batch"}
-    how = driver.get(workload.engine.dialect.name, "PyMySQL, one transaction a batch")
-    settings = {"processes": 1, "batch_size": BATCH, "driver": how}
-    return warmed(workload, "bare SQL", rows, sweeper.run, settings)
+    drivers = {"postgresql": "psycopg, one statement a batch", "sqlite": "sqlite3, one transaction a batch"}
+    settings = {
+        "processes": 1,
+        "batch_size": BATCH,
+        "driver": drivers.get(workload.engine.dialect.name, "PyMySQL, one transaction a batch"),
+        "claim": sweeper.claim,
+    }
+    return warmed(workload, sweeper.name, rows, sweeper.run, settings)
 
 
 def warmed(workload: Workload, name: str, rows: int, work: Callable[[], object], settings: Mapping[str, object]) -> Contender:

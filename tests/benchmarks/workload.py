@@ -1,7 +1,8 @@
 """The rows that every contender works on: disputes whose sellers stayed silent, in a database with returnclock's schema.
 
-They are stamped once, by returnclock itself, and kept aside; before each run they are put back as they were, by the
-database alone, so that all contenders find the same tables of the same size.
+They are stamped once, by returnclock itself, and kept aside; before each turn they are put back as they were, by the database
+alone, so that a contender finds as many disputes and deadlines as it has to work off. That is the same number for all of a
+contest, with one exception: peers and loops get only the first of those that a sweep gets, as they take longer for each.
 """
 
 from __future__ import annotations

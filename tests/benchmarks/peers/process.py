@@ -1,4 +1,7 @@
-"""A peer's worker as a process of its own, and the seconds that a set of jobs took it."""
+"""A peer's worker as a process of its own, which has done jobs before, and the seconds that a set of jobs took it.
+
+A worker lives for days; what its first jobs pay for imports, connections and statements never seen before is not counted.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,12 @@ class PeerProcess:
         self.process.stdin.close()
         self._log.close()
 
+    def tell(self, line: str) -> None:
+        """Send it a line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
     def require_alive(self) -> None:
         """Raises WrongOutcome with what it said last."""
         if self.process.poll() is not None:
@@ -70,8 +79,8 @@ def wait_for(condition: Callable[[], bool], alive: Sequence[PeerProcess], pause:
         time.sleep(pause)
 
 
-def seconds_of_firing(workload: Workload, rows: int, alive: Sequence[PeerProcess]) -> float:
-    """Wait until all is fired, and return the seconds from the first to the last: no start-up, no polling is counted."""
+def wait_until_fired(workload: Workload, rows: int, alive: Sequence[PeerProcess]) -> None:
+    """Return when so many deadlines are fired. Raises WrongOutcome as `wait_for` does."""
 
     def all_fired() -> bool:
         with reading(workload.engine) as connection:
@@ -79,6 +88,11 @@ def seconds_of_firing(workload: Workload, rows: int, alive: Sequence[PeerProcess
             return bool(connection.execute(chosen).scalar_one() >= rows)
 
     wait_for(all_fired, alive, pause=0.2)
+
+
+def seconds_of_firing(workload: Workload, rows: int, alive: Sequence[PeerProcess]) -> float:
+    """Wait until all is fired, and return the seconds from the first to the last: no start-up, no polling is counted."""
+    wait_until_fired(workload, rows, alive)
     with reading(workload.engine) as connection:
         first, last = connection.execute(select(func.min(deadlines.c.fired_at), func.max(deadlines.c.fired_at))).one()
     workload.require_fired(rows)
