@@ -22,7 +22,6 @@ from returnclock.database import reading, retried
 from returnclock.hands import Post
 from returnclock.parcels import Supply
 from returnclock.round import Round
-from returnclock.tables.clock import is_unsent
 from returnclock.tables.clock import outbox as notices
 from returnclock.tally import Tally
 
@@ -54,8 +53,7 @@ def would_deliver(engine: Engine, clock: Clock, *, limit: int | None = None) -> 
     tally = Tally()
     with reading(engine) as connection:
         now = clock.now(connection)
-        due = notices.c.next_attempt_at <= now
-        chosen = select(notices.c.kind, func.count().label("waiting")).where(is_unsent, due).group_by(notices.c.kind)
+        chosen = select(notices.c.kind, func.count().label("waiting")).where(*outbox.free(now)).group_by(notices.c.kind)
         for row in connection.execute(chosen):
             tally.of(row.kind).examined = tally.of(row.kind).changed = row.waiting
     return tally
@@ -63,5 +61,5 @@ def would_deliver(engine: Engine, clock: Clock, *, limit: int | None = None) -> 
 
 def _waiting(engine: Engine, clock: Clock) -> int:
     with reading(engine) as connection:
-        due = notices.c.next_attempt_at <= clock.now(connection)
-        return counted(connection, select(notices.c.id).where(is_unsent, due).order_by(notices.c.next_attempt_at))
+        free = outbox.free(clock.now(connection))
+        return counted(connection, select(notices.c.id).where(*free).order_by(notices.c.next_attempt_at))

@@ -130,7 +130,7 @@ def lease(connection: Connection, worker: str, now: datetime, size: int, *, dige
     """
     of_digest = outbox.c.notice == "digest" if digests else outbox.c.notice != "digest"
     subject_id = select(deadlines.c.subject_id).where(deadlines.c.id == outbox.c.deadline_id).scalar_subquery()
-    chosen = select(outbox, subject_id.label("subject_id")).where(*_free(now), of_digest)
+    chosen = select(outbox, subject_id.label("subject_id")).where(*free(now), of_digest)
     chosen = chosen.order_by(outbox.c.next_attempt_at, outbox.c.id)
     chosen = chosen.limit(size).with_for_update(skip_locked=True)
     rows = list(connection.execute(chosen))
@@ -145,10 +145,11 @@ def lease(connection: Connection, worker: str, now: datetime, size: int, *, dige
 
 def is_any_free(connection: Connection, now: datetime) -> bool:
     """Whether there is any notice that `lease` would take."""
-    return connection.execute(select(outbox.c.id).where(*_free(now)).limit(1)).first() is not None
+    return connection.execute(select(outbox.c.id).where(*free(now)).limit(1)).first() is not None
 
 
-def _free(now: datetime) -> tuple[ColumnElement[bool], ...]:
+def free(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """The conditions that a notice is due for delivery and in nobody's hands."""
     in_no_hand = or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now)
     return (is_unsent, outbox.c.next_attempt_at <= now, in_no_hand)
 
