@@ -80,7 +80,10 @@ def keys_of(texts: Iterable[str], column: ColumnElement[Any]) -> list[Any]:
         return sorted(str(UUID(text)) for text in texts if _UUID.fullmatch(text))
     if isinstance(column.type, String):
         return sorted(texts)
-    return sorted(int(text) for text in texts if text.lstrip("-").isdecimal())
+    written = list(texts)
+    if all(written) and "".join(written).isdecimal():  # as nearly always: one look at all of them together
+        return sorted(map(int, written))
+    return sorted(int(text) for text in written if text.lstrip("-").isdecimal())
 
 
 class _Numbers(UserDefinedType[list[int]]):
