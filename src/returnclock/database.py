@@ -16,6 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from returnclock.engines import STATEMENT_S
 from returnclock.errors import DatabaseUnreachable
+from returnclock.settings import redacted
 from returnclock.sqlstates import is_passing
 
 T = TypeVar("T")
@@ -87,12 +88,17 @@ def _connected(engine: Engine) -> Iterator[Connection]:
         connection = engine.connect()
     except OperationalError as fault:
         reason = str(fault.orig).strip().splitlines()[0] if str(fault.orig).strip() else "no answer"
-        raise DatabaseUnreachable(url=engine.url.render_as_string(hide_password=True), reason=reason) from fault
+        raise DatabaseUnreachable(url=_shown(engine), reason=reason) from fault
     except PoolTimeout as fault:
         reason = "all connections of this process are in use; raise [database] pool_size or lower the concurrency"
-        raise DatabaseUnreachable(url=engine.url.render_as_string(hide_password=True), reason=reason) from fault
+        raise DatabaseUnreachable(url=_shown(engine), reason=reason) from fault
     with connection:
         yield connection
+
+
+def _shown(engine: Engine) -> str:
+    # SQLAlchemy's own hiding knows the password before the @ and none of those that stand after the "?".
+    return redacted(engine.url.render_as_string(hide_password=False))
 
 
 def retried(batch: Callable[[], T], *, attempts: int = 8, at_once: bool = True) -> T:

@@ -246,6 +246,24 @@ def test_a_batch_goes_on_after_its_server_was_restarted(kind: type[PostgresServe
         engine.dispose()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "postgresql+psycopg://app:Hunter2@{}/m?sslpassword=Hunter2",
+        "postgresql+psycopg://{}/m?user=app&password=Hunter2",
+        "mariadb+pymysql://{}/m?user=app&password=Hunter2",
+        "mariadb+pymysql://{}/m?user=app&passwd=Hunter2;Hunter2",
+    ],
+)
+def test_no_password_is_told_of_a_server_that_cannot_be_reached(words: str) -> None:
+    away = open_engine(words.format(f"{HOST}:{free_port()}"))
+    with pytest.raises(DatabaseUnreachable) as caught, reading(away):
+        pass
+    assert HOST in str(caught.value)
+    assert "app" in str(caught.value)
+    assert "Hunter2" not in str(caught.value)
+
+
 def test_a_server_that_is_not_there_is_told_at_once_and_asked_again_only_after_a_loss() -> None:
     away = open_engine(f"postgresql+psycopg://postgres@{HOST}:{free_port()}/market")
     attempts = 0
