@@ -15,11 +15,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import ColumnElement
 
 from returnclock.engines import STATEMENT_S
-from returnclock.errors import DatabaseUnreachable
+from returnclock.errors import DatabaseReadsOnly, DatabaseUnreachable
 from returnclock.settings import redacted
-from returnclock.sqlstates import is_passing
+from returnclock.sqlstates import is_passing, only_reads, reason_of
 
 T = TypeVar("T")
+
+_TAKES_WRITES = {
+    "postgresql": "SELECT current_setting('transaction_read_only') = 'off'",
+    # Some accounts may write all the same; which rights an account has, it may read of itself.
+    "mariadb": "SELECT @@read_only IN ('0', 'OFF') OR EXISTS (SELECT 1 FROM information_schema.user_privileges "
+    "WHERE privilege_type IN ('SUPER', 'READ_ONLY ADMIN', 'READ ONLY ADMIN') "
+    "AND replace(grantee, '''', '') = current_user())",
+}
 
 
 @contextmanager
@@ -31,11 +39,17 @@ def writing(engine: Engine, *, lasting: bool = True) -> Iterator[Connection]:
 
     Raises:
         DatabaseUnreachable: when no connection could be had.
+        DatabaseReadsOnly: when the server takes no writes.
     """
     with _connected(engine) as raw:
         connection = raw if lasting else raw.execution_options(returnclock_lasting=False)
-        with connection.begin():
-            yield connection
+        try:
+            with connection.begin():
+                yield connection
+        except DBAPIError as fault:
+            if only_reads(fault.orig):
+                raise DatabaseReadsOnly(url=_shown(engine), reason=reason_of(fault)) from fault
+            raise
 
 
 @contextmanager
@@ -52,6 +66,15 @@ def reading(engine: Engine, *, within_s: float | None = None) -> Iterator[Connec
         connection = raw.execution_options(returnclock_reads=True)
         with connection.begin(), _limited(connection, within_s):
             yield connection
+
+
+def takes_writes(connection: Connection) -> bool:
+    """Whether something may be written where one can read: not on a replica, and not where somebody has forbidden it."""
+    name = connection.dialect.name
+    if name == "sqlite":
+        return True
+    statement = _TAKES_WRITES["postgresql" if name == "postgresql" else "mariadb"]
+    return bool(connection.exec_driver_sql(statement).scalar_one())
 
 
 @contextmanager
@@ -111,11 +134,16 @@ def retried(batch: Callable[[], T], *, attempts: int = 8, at_once: bool = True) 
         try:
             return batch()
         except (DBAPIError, DatabaseUnreachable) as fault:
-            passing = attempt > 1 or not at_once if isinstance(fault, DatabaseUnreachable) else is_passing(fault)
-            if attempt == attempts or not passing:
+            if attempt == attempts or not _may_pass(fault, tell=at_once and attempt == 1):
                 raise
             sleep(min(uniform(0.02, 0.1) * 2**attempt, 1.5))  # jitter, or the same two would meet again
     raise AssertionError("unreachable")
+
+
+def _may_pass(fault: DBAPIError | DatabaseUnreachable, tell: bool) -> bool:
+    if isinstance(fault, DBAPIError):
+        return is_passing(fault)
+    return isinstance(fault, DatabaseReadsOnly) or not tell
 
 
 def insert_new(connection: Connection, table: Table, unique: Sequence[ColumnElement[Any]]) -> Insert:

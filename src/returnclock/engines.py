@@ -13,8 +13,9 @@ from time import sleep
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 
+from returnclock.sqlstates import is_of_no_more_use
 from returnclock.tables.expressions import sqlite_later
 from returnclock.tables.instants import sqlite_local, sqlite_utc_of, sqlite_utc_of_epoch
 from returnclock.tables.keys import Packed
@@ -90,7 +91,17 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
     )
     if backend == "postgresql":
         _prepare_postgresql(engine)
+    event.listen(engine, "handle_error", _give_up_connections)
     return engine
+
+
+def _give_up_connections(context: ExceptionContext) -> None:
+    """Have all connections made again after an error which the next one over the same connection would meet too.
+
+    After a failover the socket to the former primary may live on, and a pool would write to it until it is half an hour old.
+    """
+    if is_of_no_more_use(context.original_exception):
+        context.is_disconnect = True
 
 
 def _postgresql(parsed: URL) -> dict[str, Any]:

@@ -11,6 +11,7 @@ do. Rooms raise these; only the command and the tasks turn them into an exit cod
     ├── NotFound             3
     ├── Refused              4
     ├── SchemaBehind         1  ├── SchemaAhead  1  ├── DatabaseUnreachable  1
+    │                           └── DatabaseReadsOnly    1
     ├── CountsDisagree       1  ├── DeadlinesLate  1  ├── StillPaused  1
     └── MailError            1
         ├── MailServerDown      the server, not the notice: nothing is charged to the notice
@@ -137,6 +138,12 @@ class SchemaAhead(ReturnclockError):
 
 class DatabaseUnreachable(ReturnclockError):
     """The database {url} cannot be reached: {reason}. Deadlines are kept; they are enforced when it is back."""
+
+
+class DatabaseReadsOnly(DatabaseUnreachable):
+    """The database {url} takes no writes: {reason}. It is a replica, or a failover is under way, or somebody has set it so.
+    Deadlines are kept; they are enforced when it takes writes again: every attempt opens a new connection. If it lasts, point
+    DATABASE_URL at the primary, or end the server's read-only mode."""
 
 
 class CountsDisagree(ReturnclockError):

@@ -13,6 +13,14 @@ _PASSING_SQLSTATES = {"40001", "40P01", "55P03", "57014", "53300", "57P01", "57P
 # out, connection gone, connection lost.
 _PASSING_MARIADB = {1020, 1053, 1205, 1213, 1317, 1927, 1969, 2006, 2013}
 
+# The server only reads, in the words of a transaction, of the whole server, and of InnoDB. It may be a replica, or the former
+# primary after a failover: another connection may be led to a server that writes.
+_READS_ONLY_SQLSTATE = "25006"
+_READS_ONLY_MARIADB = {1792, 1836}
+_OPTION_MARIADB = 1290  # an option forbids it, which is --read-only or any other
+# MariaDB ends the session with these words, of which SQLAlchemy does not know that nothing comes after them.
+_ENDED_MARIADB = {1053, 1927}
+
 # Data, integrity, triggered action, view's check, and what a trigger raises. All else (rights, missing tables, a full disk) is
 # true of every row.
 _OF_A_ROW_SQLSTATES = ("22", "23", "27", "44", "P0")
@@ -22,7 +30,7 @@ _OF_A_ROW_MARIADB = {4025, 1264, 1366, 1406, 1644}
 
 def is_passing(fault: DBAPIError) -> bool:
     """Whether the same batch may succeed when it is simply tried again: a lost connection, a lock, a serialization failure."""
-    if fault.connection_invalidated:
+    if fault.connection_invalidated or only_reads(fault.orig):
         return True
     state = _sqlstate(fault)
     if state in _PASSING_SQLSTATES or state.startswith("08"):
@@ -30,6 +38,19 @@ def is_passing(fault: DBAPIError) -> bool:
     if _number(fault) in _PASSING_MARIADB:
         return True
     return "database is locked" in str(fault.orig) or "database table is locked" in str(fault.orig)
+
+
+def only_reads(told: BaseException | None) -> bool:
+    """Whether the driver's error says that nothing can be written there: a replica, a failover, or a server set so."""
+    if getattr(told, "sqlstate", None) == _READS_ONLY_SQLSTATE:
+        return True
+    number = _first(told)
+    return number in _READS_ONLY_MARIADB or (number == _OPTION_MARIADB and "read-only" in str(told))
+
+
+def is_of_no_more_use(told: BaseException | None) -> bool:
+    """Whether the connection over which the driver's error came is better closed than kept for the next one."""
+    return only_reads(told) or _first(told) in _ENDED_MARIADB
 
 
 def is_of_a_row(fault: DBAPIError) -> bool:
@@ -53,5 +74,8 @@ def _sqlstate(fault: DBAPIError) -> str:
 
 
 def _number(fault: DBAPIError) -> Any:
-    original: Any = fault.orig
-    return original.args[0] if original is not None and original.args else None
+    return _first(fault.orig)
+
+
+def _first(told: BaseException | None) -> Any:
+    return told.args[0] if told is not None and told.args else None

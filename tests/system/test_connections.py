@@ -14,12 +14,14 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
-from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from returnclock import schema
+from returnclock.cli.report import gather, judge, told
 from returnclock.database import reading, retried, writing
 from returnclock.engines import open_engine
-from returnclock.errors import DatabaseUnreachable
+from returnclock.errors import DatabaseReadsOnly, DatabaseUnreachable
 from returnclock.settings import DatabaseSettings
 from returnclock.sqlstates import is_passing
 from tests.servers import MariaDBServer, PgBouncer, PostgresServer
@@ -203,12 +205,17 @@ def test_what_a_limit_interrupts_may_be_tried_again(engine: Engine, way: int) ->
 
 
 PASSING = [
-    *(psycopg.errors.lookup(state)() for state in ("57P01", "57P02", "57P03", "53300", "08006", "08P01", "40001", "40P01")),
-    *(pymysql.err.OperationalError(code, "") for code in (1020, 1053, 1205, 1213, 1317, 1927, 1969, 2006, 2013)),
+    *(
+        psycopg.errors.lookup(state)()
+        for state in ("57P01", "57P02", "57P03", "53300", "08006", "08P01", "40001", "40P01", "25006")
+    ),
+    *(pymysql.err.OperationalError(code, "") for code in (1020, 1053, 1205, 1213, 1317, 1792, 1836, 1927, 1969, 2006, 2013)),
+    pymysql.err.OperationalError(1290, "The MariaDB server is running with the --read-only option"),
 ]
 LASTING = [
     *(psycopg.errors.lookup(state)() for state in ("23505", "42P01", "53100", "42501")),
     *(pymysql.err.OperationalError(code, "") for code in (1045, 1054, 1114)),
+    pymysql.err.OperationalError(1290, "The MariaDB server is running with the --secure-file-priv option"),
 ]
 
 
@@ -221,6 +228,86 @@ def test_a_connection_that_broke_without_a_word_of_the_server_passes() -> None:
     broken = psycopg.OperationalError("server closed the connection unexpectedly")
     assert is_passing(OperationalError("SELECT 1", None, broken, connection_invalidated=True))
     assert not is_passing(OperationalError("SELECT 1", None, broken))
+
+
+# -- servers that only read
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def failing_over(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callable[[bool], None]]]:
+    """A market's address with an ordinary account, and a switch of its server: whether new sessions may write."""
+    mariadb = request.param == "mariadb"
+    with MariaDBServer() if mariadb else PostgresServer() as server:
+        url = make_url(server.create_database())
+        administrator = create_engine(server.url(), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+        def say(*statements: str) -> None:
+            with administrator.connect() as connection:
+                for statement in statements:
+                    connection.exec_driver_sql(statement)
+
+        def switch(to_writing: bool) -> None:
+            if mariadb:
+                say(f"SET GLOBAL read_only = {int(not to_writing)}")
+            else:
+                say(f"ALTER DATABASE {url.database} SET default_transaction_read_only = {'off' if to_writing else 'on'}")
+
+        if mariadb:
+            say("CREATE USER app", f"GRANT ALL ON {url.database}.* TO app")
+            url = url.set(username="app")
+        schema.upgrade(opened := open_engine(url.render_as_string()))
+        opened.dispose()
+        yield url.render_as_string(), switch
+
+
+def test_a_batch_that_may_only_read_is_done_again_over_a_new_connection(
+    failing_over: tuple[str, Callable[[bool], None]],
+) -> None:
+    url, switch = failing_over
+    switch(False)
+    engine = open_engine(url)
+    with reading(engine) as one, reading(engine) as other:
+        idle = {ask(one, OWN_ID).scalar_one(), ask(other, OWN_ID).scalar_one()}
+    sessions = []
+
+    def batch() -> None:
+        with writing(engine) as connection:
+            sessions.append(ask(connection, OWN_ID).scalar_one())
+            connection.execute(text("SELECT 1"))
+            if len(sessions) == 2:
+                switch(True)  # a session of PostgreSQL that began as one that only reads stays so
+            connection.execute(text("INSERT INTO sellers (id) VALUES (1)"))
+
+    retried(batch)
+    assert len(set(sessions)) == len(sessions) in (2, 3)
+    with reading(engine) as one, reading(engine) as other:
+        assert not idle & {ask(one, OWN_ID).scalar_one(), ask(other, OWN_ID).scalar_one()}
+        assert one.execute(text("SELECT count(*) FROM sellers")).scalar_one() == 1
+    engine.dispose()
+
+
+def test_a_server_that_goes_on_only_reading_is_told_with_what_to_do(
+    failing_over: tuple[str, Callable[[bool], None]], tmp_path: Path
+) -> None:
+    url, switch = failing_over
+    switch(False)
+    engine = open_engine(url)
+
+    def batch() -> None:
+        with writing(engine) as connection:
+            connection.execute(text("INSERT INTO sellers (id) VALUES (1)"))
+
+    with pytest.raises(DatabaseReadsOnly, match=r"Deadlines are kept(.|\n)*DATABASE_URL") as caught:
+        retried(batch, attempts=3)
+    assert "[SQL" not in str(caught.value)
+    engine.dispose()
+    for to_writing in (False, True):
+        switch(to_writing)
+        wiring = wired(url, tmp_path)
+        report = gather(wiring)
+        assert ("takes no writes" in judge(report, wiring)[1]) is not to_writing
+        assert ("takes no writes" in "\n".join(told(report))) is not to_writing
+        wiring.engine.dispose()
 
 
 @pytest.mark.parametrize("kind", [PostgresServer, MariaDBServer])
