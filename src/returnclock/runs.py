@@ -77,7 +77,7 @@ def perform(
     if dry_run:
         return _rehearse(wiring.at(FrozenClock(at)) if at is not None else wiring, task, trigger, actor, limit)
     if trigger != "beat":
-        _refuse_while_paused(wiring, task)
+        retried(partial(_refuse_while_paused, wiring, task))
     with watching(wiring.settings, task, trigger) as seen:
         seen.result = retried(partial(_rest, wiring, task, actor, celery_task_id)) if trigger == "beat" else None
         seen.result = seen.result or _recorded(wiring, task, job, trigger, actor, celery_task_id, limit, seen)
@@ -165,10 +165,14 @@ def _summary(result: dict[str, Any]) -> str:
 
 def _rehearse(wiring: Wiring, task: str, trigger: Trigger, actor: str, limit: int | None) -> dict[str, Any]:
     begun = perf_counter()
-    with reading(wiring.engine) as connection:
-        now = wiring.clock.now(connection)
+    now = retried(partial(_now, wiring))
     tally = job_for(wiring, task)(Job(wiring, Hand(actor), limit, dry_run=True))
     return _result(task, None, trigger, now, tally, perf_counter() - begun) | {"dry_run": True}
+
+
+def _now(wiring: Wiring) -> datetime:
+    with reading(wiring.engine) as connection:
+        return wiring.clock.now(connection)
 
 
 def _hand(trigger: Trigger, actor: str) -> str:
