@@ -35,7 +35,7 @@ def is_passing(fault: DBAPIError) -> bool:
     state = _sqlstate(fault)
     if state in _PASSING_SQLSTATES or state.startswith("08"):
         return True
-    if _number(fault) in _PASSING_MARIADB:
+    if number_of(fault) in _PASSING_MARIADB:
         return True
     return "database is locked" in str(fault.orig) or "database table is locked" in str(fault.orig)
 
@@ -58,7 +58,7 @@ def is_of_a_row(fault: DBAPIError) -> bool:
     if is_passing(fault):
         return False
     of_its_class = isinstance(fault, IntegrityError | DataError)  # all that SQLite tells, where a trigger raises as well
-    return of_its_class or _sqlstate(fault).startswith(_OF_A_ROW_SQLSTATES) or _number(fault) in _OF_A_ROW_MARIADB
+    return of_its_class or _sqlstate(fault).startswith(_OF_A_ROW_SQLSTATES) or number_of(fault) in _OF_A_ROW_MARIADB
 
 
 def reason_of(fault: Exception) -> str:
@@ -69,12 +69,13 @@ def reason_of(fault: Exception) -> str:
     return lines[0] if lines else type(told).__name__
 
 
+def number_of(fault: DBAPIError) -> Any:
+    """MariaDB's number of an error; of another database the first that its driver tells."""
+    return _first(fault.orig)
+
+
 def _sqlstate(fault: DBAPIError) -> str:
     return getattr(fault.orig, "sqlstate", None) or ""
-
-
-def _number(fault: DBAPIError) -> Any:
-    return _first(fault.orig)
 
 
 def _first(told: BaseException | None) -> Any:
