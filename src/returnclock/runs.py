@@ -24,6 +24,7 @@ from returnclock.interventions import standing
 from returnclock.jobs import Job, has_work, job_for
 from returnclock.ledger import Hand
 from returnclock.logbook import log_event
+from returnclock.sqlstates import named_reason
 from returnclock.tables.clock import runs
 from returnclock.tally import Tally
 from returnclock.telemetry import in_run
@@ -102,9 +103,10 @@ def _recorded(
         try:
             tally = job(Job(wiring, Hand(_hand(trigger, actor), run_id), limit, seconds=SECONDS[trigger]))
         except BaseException as fault:
-            reason = f"{type(fault).__name__}: {fault}"
+            reason = named_reason(fault)
             retried(lambda: _finish(wiring, run_id, state="failed", error=reason))
-            log_event(_log, logging.WARNING, "run:failed", f"failed: {reason}")
+            if trigger != "cli":  # there the command tells whoever typed it
+                log_event(_log, logging.WARNING, "run:failed", f"failed: {reason}")
             raise
         result = _result(task, run_id, trigger, now, tally, perf_counter() - begun)
         idle = not any(result[name] for name in ("examined", "changed", "queued", "problems"))
@@ -149,7 +151,7 @@ def performed(wiring: Wiring, task: str, *, actor: str, act: Callable[[Hand], di
     try:
         result = act(Hand(actor, run_id)) | {"task": task, "run_id": run_id}
     except BaseException as fault:
-        reason = f"{type(fault).__name__}: {fault}"
+        reason = named_reason(fault)
         retried(lambda: _finish(wiring, run_id, state="failed", error=reason))
         raise
     retried(lambda: _finish(wiring, run_id, state="succeeded", result=result, idle=False))

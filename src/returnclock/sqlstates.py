@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 # Serialization, deadlock, lock not available, cancelled or timed out; too many clients; the server ends, crashed, starts, or
 # ended the session; idle in transaction. All of class 08, where PgBouncer's own words are too, is a lost connection.
@@ -61,11 +61,19 @@ def is_of_a_row(fault: DBAPIError) -> bool:
     return of_its_class or _sqlstate(fault).startswith(_OF_A_ROW_SQLSTATES) or number_of(fault) in _OF_A_ROW_MARIADB
 
 
+def named_reason(fault: BaseException) -> str:
+    """What is kept of a failed run: the error's name and what it says; of the database's, without statement and hints."""
+    if isinstance(fault, SQLAlchemyError):
+        return f"{type(getattr(fault, 'orig', None) or fault).__name__}: {reason_of(fault)}"
+    return f"{type(fault).__name__}: {fault}"
+
+
 def reason_of(fault: Exception) -> str:
     """The first line of what the database said, or of the fault where it was not the database's; never empty."""
     told: Any = getattr(fault, "orig", None) or fault
     of_mariadb = len(told.args) == 2 and isinstance(told.args[0], int)  # (number, words), which nobody wants to read as a tuple
-    lines = str(told.args[1] if of_mariadb else told).strip().splitlines()
+    words = str(told.args[1] if of_mariadb else told).partition("(Background on this error")[0]  # SQLAlchemy's own page
+    lines = words.strip().splitlines()
     return lines[0] if lines else type(told).__name__
 
 
