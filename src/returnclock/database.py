@@ -10,17 +10,34 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert, Table
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import ColumnElement
 
-from returnclock.engines import STATEMENT_S
-from returnclock.errors import DatabaseReadsOnly, DatabaseUnreachable
-from returnclock.settings import redacted
-from returnclock.sqlstates import is_passing, only_reads, reason_of
+from returnclock.engines import STATEMENT_S, shown
+from returnclock.errors import (
+    BadDatabaseAddress,
+    ConnectionsExhausted,
+    DatabaseReadsOnly,
+    DatabaseRefuses,
+    DatabaseUnreachable,
+)
+from returnclock.sqlstates import (
+    is_no_connection_left,
+    is_not_let_in,
+    is_not_the_file,
+    is_of_the_address,
+    is_passing,
+    only_reads,
+    reason_of,
+)
 
 T = TypeVar("T")
 
+_OF_A_SERVER = "correct DATABASE_URL, or at the server the database, the account, its password or its rights"
+_OF_A_FILE = (
+    "DATABASE_URL must name a file of SQLite, or a new one, in a folder that there is; this user must be able to write both"
+)
 _TAKES_WRITES = {
     "postgresql": "SELECT current_setting('transaction_read_only') = 'off'",
     # Some accounts may write all the same; which rights an account has, it may read of itself.
@@ -39,6 +56,7 @@ def writing(engine: Engine, *, lasting: bool = True) -> Iterator[Connection]:
 
     Raises:
         DatabaseUnreachable: when no connection could be had.
+        BadDatabaseAddress: when the address has an option that the driver does not know.
         DatabaseReadsOnly: when the server takes no writes.
     """
     with _connected(engine) as raw:
@@ -48,7 +66,7 @@ def writing(engine: Engine, *, lasting: bool = True) -> Iterator[Connection]:
                 yield connection
         except DBAPIError as fault:
             if only_reads(fault.orig):
-                raise DatabaseReadsOnly(url=_shown(engine), reason=reason_of(fault)) from fault
+                raise DatabaseReadsOnly(url=shown(engine.url), reason=reason_of(fault)) from fault
             raise
 
 
@@ -61,6 +79,7 @@ def reading(engine: Engine, *, within_s: float | None = None) -> Iterator[Connec
 
     Raises:
         DatabaseUnreachable: when no connection could be had.
+        BadDatabaseAddress: when the address has an option that the driver does not know.
     """
     with _connected(engine) as raw:
         connection = raw.execution_options(returnclock_reads=True)
@@ -109,19 +128,32 @@ def _limited(connection: Connection, within_s: float | None) -> Iterator[None]:
 def _connected(engine: Engine) -> Iterator[Connection]:
     try:
         connection = engine.connect()
-    except OperationalError as fault:
-        reason = str(fault.orig).strip().splitlines()[0] if str(fault.orig).strip() else "no answer"
-        raise DatabaseUnreachable(url=_shown(engine), reason=reason) from fault
+    except DBAPIError as fault:
+        raise _unreachable(shown(engine.url), fault) from fault
     except PoolTimeout as fault:
         reason = "all connections of this process are in use; raise [database] pool_size or lower the concurrency"
-        raise DatabaseUnreachable(url=_shown(engine), reason=reason) from fault
+        raise DatabaseUnreachable(url=shown(engine.url), reason=reason) from fault
+    except TypeError as fault:
+        if "unexpected keyword argument" not in str(fault):
+            raise
+        reason = f"there is no option {str(fault).rpartition(' ')[2]}"  # PyMySQL takes what stands there for its own arguments
+        raise BadDatabaseAddress(url=shown(engine.url), reason=reason) from fault
     with connection:
         yield connection
 
 
-def _shown(engine: Engine) -> str:
-    # SQLAlchemy's own hiding knows the password before the @ and none of those that stand after the "?".
-    return redacted(engine.url.render_as_string(hide_password=False))
+def _unreachable(url: str, fault: DBAPIError) -> DatabaseUnreachable | BadDatabaseAddress:
+    """What an operator is told of a database to which no connection could be made."""
+    reason = reason_of(fault)
+    if is_of_the_address(fault):
+        return BadDatabaseAddress(url=url, reason=reason)
+    if is_no_connection_left(fault):
+        return ConnectionsExhausted(url=url, reason=reason)
+    if is_not_the_file(fault):
+        return DatabaseRefuses(url=url, reason=reason, remedy=_OF_A_FILE)
+    if is_not_let_in(fault):
+        return DatabaseRefuses(url=url, reason=reason, remedy=_OF_A_SERVER)
+    return DatabaseUnreachable(url=url, reason=reason)
 
 
 def retried(batch: Callable[[], T], *, attempts: int = 8, at_once: bool = True) -> T:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
@@ -20,6 +23,23 @@ _READS_ONLY_MARIADB = {1792, 1836}
 _OPTION_MARIADB = 1290  # an option forbids it, which is --read-only or any other
 # MariaDB ends the session with these words, of which SQLAlchemy does not know that nothing comes after them.
 _ENDED_MARIADB = {1053, 1927}
+
+# What is said to whoever asks for a connection. libpq hands on its words alone, without their SQLSTATE, and so do poolers.
+_NO_CONNECTION_LEFT = (
+    "too many clients",
+    "connection slots are reserved",
+    "too many connections",
+    "no more connections allowed",
+)
+_NO_CONNECTION_LEFT_MARIADB = {1040, 1203, 1226}
+_NOT_LET_IN = (
+    *("authentication failed", "no password supplied", '" does not exist', "no pg_hba.conf entry", "not permitted to log in"),
+    *("permission denied for database", "no such user", "no such database", "does not support SSL", "certificate"),
+)
+# Access to a database, password, no such database, host, old or unknown way to sign in, socket, expired, locked.
+_NOT_LET_IN_MARIADB = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1862, 4151, 2059}
+_NOT_THE_FILE = ("unable to open database file", "file is not a database", "attempt to write a readonly database")
+_NOT_AN_OPTION = re.compile(r"invalid connection option|invalid URI query|bad value for|invalid \w+ value")
 
 # Data, integrity, triggered action, view's check, and what a trigger raises. All else (rights, missing tables, a full disk) is
 # true of every row.
@@ -51,6 +71,31 @@ def only_reads(told: BaseException | None) -> bool:
 def is_of_no_more_use(told: BaseException | None) -> bool:
     """Whether the connection over which the driver's error came is better closed than kept for the next one."""
     return only_reads(told) or _first(told) in _ENDED_MARIADB
+
+
+def is_no_connection_left(fault: DBAPIError) -> bool:
+    """Whether the server has given all its connections, or all of the account, to others."""
+    return number_of(fault) in _NO_CONNECTION_LEFT_MARIADB or _says(fault, _NO_CONNECTION_LEFT)
+
+
+def is_not_let_in(fault: DBAPIError) -> bool:
+    """Whether the account, the database or the way to it is wrong, so that waiting helps nothing."""
+    return number_of(fault) in _NOT_LET_IN_MARIADB or _says(fault, _NOT_LET_IN)
+
+
+def is_not_the_file(fault: DBAPIError) -> bool:
+    """Whether SQLite's file is not one that can be used."""
+    return isinstance(fault.orig, sqlite3.Error) and _says(fault, _NOT_THE_FILE)
+
+
+def is_of_the_address(fault: DBAPIError) -> bool:
+    """Whether an option that the address names, or its value, is none that the driver knows."""
+    return _NOT_AN_OPTION.search(str(fault.orig)) is not None
+
+
+def _says(fault: DBAPIError, words: Sequence[str]) -> bool:
+    said = str(fault.orig)
+    return any(word in said for word in words)
 
 
 def is_of_a_row(fault: DBAPIError) -> bool:

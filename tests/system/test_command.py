@@ -141,6 +141,20 @@ def test_a_database_that_is_away_is_a_sentence_and_critical_for_monitoring(tmp_p
         assert "secret" not in answer.stdout + answer.stderr
 
 
+def test_monitoring_never_takes_a_database_that_refuses_for_a_mere_warning(folder: Path) -> None:
+    misspelt = {"DATABASE_URL": "mysql://nobody:secret@127.0.0.1:1/market?nonsense=1"}
+    for words in (("check",), ("db", "check")):
+        answer = typed(folder, *words, environ=misspelt)
+        assert (answer.returncode, answer.stderr) == (2, "")
+        assert "there is no option 'nonsense'" in answer.stdout
+    engine = open_engine(f"sqlite:///{folder}/returnclock-data/returnclock.db")
+    with writing(engine) as connection:
+        connection.execute(text("DROP TABLE clock_runs"))
+    engine.dispose()
+    answer = typed(folder, "check")
+    assert (answer.returncode, answer.stdout) == (2, "CRITICAL: the database refused: no such table: clock_runs\n")
+
+
 def test_settings_that_do_not_hold_are_all_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "returnclock.toml").write_text(
         '[policy.seller_respons]\nperiod = "5 days"\n[policy.return_window]\nperiod = "15 dayz"\n[calendar]\ncountry = "XZ"\n'

@@ -14,14 +14,15 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from returnclock import schema
-from returnclock.cli.report import gather, judge, told
 from returnclock.database import reading, retried, writing
 from returnclock.engines import open_engine
-from returnclock.errors import DatabaseReadsOnly, DatabaseUnreachable
+from returnclock.errors import (
+    DatabaseUnreachable,
+)
 from returnclock.ledger import Hand
 from returnclock.ops.hold import hold
 from returnclock.ops.targets import Desk
@@ -267,86 +268,6 @@ def test_a_connection_that_broke_without_a_word_of_the_server_passes() -> None:
     assert not is_passing(OperationalError("SELECT 1", None, broken))
 
 
-# -- servers that only read
-
-
-@pytest.fixture(params=["postgresql", "mariadb"])
-def failing_over(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callable[[bool], None]]]:
-    """A market's address with an ordinary account, and a switch of its server: whether new sessions may write."""
-    mariadb = request.param == "mariadb"
-    with MariaDBServer() if mariadb else PostgresServer() as server:
-        url = make_url(server.create_database())
-        administrator = create_engine(server.url(), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-
-        def say(*statements: str) -> None:
-            with administrator.connect() as connection:
-                for statement in statements:
-                    connection.exec_driver_sql(statement)
-
-        def switch(to_writing: bool) -> None:
-            if mariadb:
-                say(f"SET GLOBAL read_only = {int(not to_writing)}")
-            else:
-                say(f"ALTER DATABASE {url.database} SET default_transaction_read_only = {'off' if to_writing else 'on'}")
-
-        if mariadb:
-            say("CREATE USER app", f"GRANT ALL ON {url.database}.* TO app")
-            url = url.set(username="app")
-        schema.upgrade(opened := open_engine(url.render_as_string()))
-        opened.dispose()
-        yield url.render_as_string(), switch
-
-
-def test_a_batch_that_may_only_read_is_done_again_over_a_new_connection(
-    failing_over: tuple[str, Callable[[bool], None]],
-) -> None:
-    url, switch = failing_over
-    switch(False)
-    engine = open_engine(url)
-    with reading(engine) as one, reading(engine) as other:
-        idle = {ask(one, OWN_ID).scalar_one(), ask(other, OWN_ID).scalar_one()}
-    sessions = []
-
-    def batch() -> None:
-        with writing(engine) as connection:
-            sessions.append(ask(connection, OWN_ID).scalar_one())
-            connection.execute(text("SELECT 1"))
-            if len(sessions) == 2:
-                switch(True)  # a session of PostgreSQL that began as one that only reads stays so
-            connection.execute(text("INSERT INTO sellers (id) VALUES (1)"))
-
-    retried(batch)
-    assert len(set(sessions)) == len(sessions) in (2, 3)
-    with reading(engine) as one, reading(engine) as other:
-        assert not idle & {ask(one, OWN_ID).scalar_one(), ask(other, OWN_ID).scalar_one()}
-        assert one.execute(text("SELECT count(*) FROM sellers")).scalar_one() == 1
-    engine.dispose()
-
-
-def test_a_server_that_goes_on_only_reading_is_told_with_what_to_do(
-    failing_over: tuple[str, Callable[[bool], None]], tmp_path: Path
-) -> None:
-    url, switch = failing_over
-    switch(False)
-    engine = open_engine(url)
-
-    def batch() -> None:
-        with writing(engine) as connection:
-            connection.execute(text("INSERT INTO sellers (id) VALUES (1)"))
-
-    with pytest.raises(DatabaseReadsOnly, match=r"Deadlines are kept(.|\n)*DATABASE_URL") as caught:
-        retried(batch, attempts=3)
-    assert "[SQL" not in str(caught.value)
-    engine.dispose()
-    for to_writing in (False, True):
-        switch(to_writing)
-        wiring = wired(url, tmp_path)
-        report = gather(wiring)
-        assert ("takes no writes" in judge(report, wiring)[1]) is not to_writing
-        assert ("takes no writes" in "\n".join(told(report))) is not to_writing
-        wiring.engine.dispose()
-
-
 @pytest.mark.parametrize("kind", [PostgresServer, MariaDBServer])
 def test_a_batch_goes_on_after_its_server_was_restarted(kind: type[PostgresServer] | type[MariaDBServer]) -> None:
     with kind() as server:
@@ -368,24 +289,6 @@ def test_a_batch_goes_on_after_its_server_was_restarted(kind: type[PostgresServe
         with pytest.raises(DatabaseUnreachable), writing(engine):
             pass
         engine.dispose()
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "postgresql+psycopg://app:Hunter2@{}/m?sslpassword=Hunter2",
-        "postgresql+psycopg://{}/m?user=app&password=Hunter2",
-        "mariadb+pymysql://{}/m?user=app&password=Hunter2",
-        "mariadb+pymysql://{}/m?user=app&passwd=Hunter2;Hunter2",
-    ],
-)
-def test_no_password_is_told_of_a_server_that_cannot_be_reached(words: str) -> None:
-    away = open_engine(words.format(f"{HOST}:{free_port()}"))
-    with pytest.raises(DatabaseUnreachable) as caught, reading(away):
-        pass
-    assert HOST in str(caught.value)
-    assert "app" in str(caught.value)
-    assert "Hunter2" not in str(caught.value)
 
 
 def test_a_server_that_is_not_there_is_told_at_once_and_asked_again_only_after_a_loss() -> None:
