@@ -10,15 +10,41 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert, Table
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import ColumnElement
 
-from returnclock.engines import STATEMENT_S
-from returnclock.errors import DatabaseUnreachable
-from returnclock.sqlstates import is_passing
+from returnclock.engines import STATEMENT_S, shown
+from returnclock.errors import (
+    BadDatabaseAddress,
+    ConnectionsExhausted,
+    DatabaseReadsOnly,
+    DatabaseRefuses,
+    DatabaseUnreachable,
+)
+from returnclock.sqlstates import (
+    is_no_connection_left,
+    is_not_let_in,
+    is_not_the_file,
+    is_of_the_address,
+    is_passing,
+    only_reads,
+    reason_of,
+)
 
 T = TypeVar("T")
+
+_OF_A_SERVER = "correct DATABASE_URL, or at the server the database, the account, its password or its rights"
+_OF_A_FILE = (
+    "DATABASE_URL must name a file of SQLite, or a new one, in a folder that there is; this user must be able to write both"
+)
+_TAKES_WRITES = {
+    "postgresql": "SELECT current_setting('transaction_read_only') = 'off'",
+    # Some accounts may write all the same; which rights an account has, it may read of itself.
+    "mariadb": "SELECT @@read_only IN ('0', 'OFF') OR EXISTS (SELECT 1 FROM information_schema.user_privileges "
+    "WHERE privilege_type IN ('SUPER', 'READ_ONLY ADMIN', 'READ ONLY ADMIN') "
+    "AND replace(grantee, '''', '') = current_user())",
+}
 
 
 @contextmanager
@@ -30,11 +56,18 @@ def writing(engine: Engine, *, lasting: bool = True) -> Iterator[Connection]:
 
     Raises:
         DatabaseUnreachable: when no connection could be had.
+        BadDatabaseAddress: when the address has an option that the driver does not know.
+        DatabaseReadsOnly: when the server takes no writes.
     """
     with _connected(engine) as raw:
         connection = raw if lasting else raw.execution_options(returnclock_lasting=False)
-        with connection.begin():
-            yield connection
+        try:
+            with connection.begin():
+                yield connection
+        except DBAPIError as fault:
+            if only_reads(fault.orig):
+                raise DatabaseReadsOnly(url=shown(engine.url), reason=reason_of(fault)) from fault
+            raise
 
 
 @contextmanager
@@ -46,11 +79,21 @@ def reading(engine: Engine, *, within_s: float | None = None) -> Iterator[Connec
 
     Raises:
         DatabaseUnreachable: when no connection could be had.
+        BadDatabaseAddress: when the address has an option that the driver does not know.
     """
     with _connected(engine) as raw:
         connection = raw.execution_options(returnclock_reads=True)
         with connection.begin(), _limited(connection, within_s):
             yield connection
+
+
+def takes_writes(connection: Connection) -> bool:
+    """Whether something may be written where one can read: not on a replica, and not where somebody has forbidden it."""
+    name = connection.dialect.name
+    if name == "sqlite":
+        return True
+    statement = _TAKES_WRITES["postgresql" if name == "postgresql" else "mariadb"]
+    return bool(connection.exec_driver_sql(statement).scalar_one())
 
 
 @contextmanager
@@ -85,14 +128,32 @@ def _limited(connection: Connection, within_s: float | None) -> Iterator[None]:
 def _connected(engine: Engine) -> Iterator[Connection]:
     try:
         connection = engine.connect()
-    except OperationalError as fault:
-        reason = str(fault.orig).strip().splitlines()[0] if str(fault.orig).strip() else "no answer"
-        raise DatabaseUnreachable(url=engine.url.render_as_string(hide_password=True), reason=reason) from fault
+    except DBAPIError as fault:
+        raise _unreachable(shown(engine.url), fault) from fault
     except PoolTimeout as fault:
         reason = "all connections of this process are in use; raise [database] pool_size or lower the concurrency"
-        raise DatabaseUnreachable(url=engine.url.render_as_string(hide_password=True), reason=reason) from fault
+        raise DatabaseUnreachable(url=shown(engine.url), reason=reason) from fault
+    except TypeError as fault:
+        if "unexpected keyword argument" not in str(fault):
+            raise
+        reason = f"there is no option {str(fault).rpartition(' ')[2]}"  # PyMySQL takes what stands there for its own arguments
+        raise BadDatabaseAddress(url=shown(engine.url), reason=reason) from fault
     with connection:
         yield connection
+
+
+def _unreachable(url: str, fault: DBAPIError) -> DatabaseUnreachable | BadDatabaseAddress:
+    """What an operator is told of a database to which no connection could be made."""
+    reason = reason_of(fault)
+    if is_of_the_address(fault):
+        return BadDatabaseAddress(url=url, reason=reason)
+    if is_no_connection_left(fault):
+        return ConnectionsExhausted(url=url, reason=reason)
+    if is_not_the_file(fault):
+        return DatabaseRefuses(url=url, reason=reason, remedy=_OF_A_FILE)
+    if is_not_let_in(fault):
+        return DatabaseRefuses(url=url, reason=reason, remedy=_OF_A_SERVER)
+    return DatabaseUnreachable(url=url, reason=reason)
 
 
 def retried(batch: Callable[[], T], *, attempts: int = 8, at_once: bool = True) -> T:
@@ -105,11 +166,16 @@ def retried(batch: Callable[[], T], *, attempts: int = 8, at_once: bool = True) 
         try:
             return batch()
         except (DBAPIError, DatabaseUnreachable) as fault:
-            passing = attempt > 1 or not at_once if isinstance(fault, DatabaseUnreachable) else is_passing(fault)
-            if attempt == attempts or not passing:
+            if attempt == attempts or not _may_pass(fault, tell=at_once and attempt == 1):
                 raise
             sleep(min(uniform(0.02, 0.1) * 2**attempt, 1.5))  # jitter, or the same two would meet again
     raise AssertionError("unreachable")
+
+
+def _may_pass(fault: DBAPIError | DatabaseUnreachable, tell: bool) -> bool:
+    if isinstance(fault, DBAPIError):
+        return is_passing(fault)
+    return isinstance(fault, DatabaseReadsOnly) or not tell
 
 
 def insert_new(connection: Connection, table: Table, unique: Sequence[ColumnElement[Any]]) -> Insert:

@@ -13,8 +13,11 @@ from time import sleep
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 
+from returnclock.errors import BadDatabaseAddress
+from returnclock.settings import redacted
+from returnclock.sqlstates import is_of_no_more_use
 from returnclock.tables.expressions import sqlite_later
 from returnclock.tables.instants import sqlite_local, sqlite_utc_of, sqlite_utc_of_epoch
 from returnclock.tables.keys import Packed
@@ -68,8 +71,23 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
     """Return an engine whose transactions are in UTC, at READ COMMITTED, and never wait for ever. Does not connect yet.
 
     ``pool_size`` bounds the connections of this process; they are opened when they are needed. SQLite has none to bound.
+
+    Raises:
+        BadDatabaseAddress: a word after the address's "?" has a value that cannot be used.
     """
     parsed = make_url(url)
+    try:
+        return _open(parsed, pool_size)
+    except ValueError as fault:  # of a number that is none, of which the message tells the value alone
+        raise BadDatabaseAddress(url=shown(parsed), reason=str(fault)) from fault
+
+
+def shown(url: URL) -> str:
+    """An address as it may be told: SQLAlchemy's own hiding knows no password that stands after the "?"."""
+    return redacted(url.render_as_string(hide_password=False))
+
+
+def _open(parsed: URL, pool_size: int) -> Engine:
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         waiting = {"timeout": SQLITE_BUSY_S, "check_same_thread": False}
@@ -90,7 +108,17 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
     )
     if backend == "postgresql":
         _prepare_postgresql(engine)
+    event.listen(engine, "handle_error", _give_up_connections)
     return engine
+
+
+def _give_up_connections(context: ExceptionContext) -> None:
+    """Have all connections made again after an error which the next one over the same connection would meet too.
+
+    After a failover the socket to the former primary may live on, and a pool would write to it until it is half an hour old.
+    """
+    if is_of_no_more_use(context.original_exception):
+        context.is_disconnect = True
 
 
 def _postgresql(parsed: URL) -> dict[str, Any]:

@@ -5,12 +5,15 @@ do. Rooms raise these; only the command and the tasks turn them into an exit cod
 
     ReturnclockError
     ├── SettingsError        2  all faults of the settings, together
+    ├── BadDatabaseAddress   2  what only the driver knows to be wrong with it
     ├── BadPeriod            2  ├── BadPolicy  2
     ├── UnknownCountry       2  ├── UnknownSubdivision  2  ├── UnknownZone  2  ├── BadPeak  2
     ├── UnknownTask          2  ├── UnknownKind  2  ├── BadInstant  2  ├── BadUsage  2
     ├── NotFound             3
     ├── Refused              4
     ├── SchemaBehind         1  ├── SchemaAhead  1  ├── DatabaseUnreachable  1
+    │                           ├── DatabaseReadsOnly  1  ├── ConnectionsExhausted  1
+    │                           └── DatabaseRefuses  1  what does not mend itself: account, database, TLS, file
     ├── CountsDisagree       1  ├── DeadlinesLate  1  ├── StillPaused  1
     └── MailError            1
         ├── MailServerDown      the server, not the notice: nothing is charged to the notice
@@ -52,6 +55,13 @@ class SettingsError(ReturnclockError):
         super().__init__(message, count=len(faults), faults=listed)
         self.fields = {"faults": tuple(faults)}
         self.faults = tuple(faults)
+
+
+class BadDatabaseAddress(ReturnclockError):
+    """The address of the database ({url}) cannot be used: {reason}. Correct what stands after its "?" in DATABASE_URL, or leave
+    it out; nothing was started."""
+
+    exit_code = 2
 
 
 class BadPeriod(ReturnclockError):
@@ -137,6 +147,23 @@ class SchemaAhead(ReturnclockError):
 
 class DatabaseUnreachable(ReturnclockError):
     """The database {url} cannot be reached: {reason}. Deadlines are kept; they are enforced when it is back."""
+
+
+class DatabaseRefuses(DatabaseUnreachable):
+    """The database {url} cannot be opened: {reason}. This does not mend itself: {remedy}.
+    Deadlines are kept; they are enforced when it can be opened."""
+
+
+class ConnectionsExhausted(DatabaseUnreachable):
+    """The database {url} has no connection left to give: {reason}. Deadlines are kept; they are enforced when one is free.
+    If it lasts, raise the server's max_connections or the account's own limit, or lower the workers' --concurrency or
+    [database] pool_size, to which each process may open connections."""
+
+
+class DatabaseReadsOnly(DatabaseUnreachable):
+    """The database {url} takes no writes: {reason}. It is a replica, or a failover is under way, or somebody has set it so.
+    Deadlines are kept; they are enforced when it takes writes again: every attempt opens a new connection. If it lasts, point
+    DATABASE_URL at the primary, or end the server's read-only mode."""
 
 
 class CountsDisagree(ReturnclockError):

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from difflib import get_close_matches
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
 from returnclock import deliver, health, remind, stamp, sweep
 from returnclock.calendars import zone
-from returnclock.database import reading
+from returnclock.database import reading, retried
 from returnclock.errors import DeadlinesLate, StillPaused, UnknownTask
 from returnclock.hands import Post
 from returnclock.interventions import Standing, standing
@@ -80,13 +81,17 @@ def _orders(connection: Connection, now: datetime, stands: Standing) -> tuple[bo
     return stands.held and hold.has_work(connection, now), stands.vacation_waits
 
 
+def _orders_now(wiring: Wiring) -> tuple[bool, bool]:
+    with reading(wiring.engine) as connection:
+        now = wiring.clock.now(connection)
+        return _orders(connection, now, standing(connection, now))
+
+
 def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
     wiring = job.wiring
     if job.dry_run:
         return sweep.would_sweep(wiring.engine, wiring.clock, kinds, limit=job.limit)
-    with reading(wiring.engine) as connection:
-        now = wiring.clock.now(connection)
-        holds_wait, vacations_wait = _orders(connection, now, standing(connection, now))
+    holds_wait, vacations_wait = retried(partial(_orders_now, wiring))
     desk = Desk(wiring.engine, wiring.clock, wiring.rulebook, job.hand, "what was ordered is carried out")
     if holds_wait:
         hold.enact(desk)
@@ -181,12 +186,7 @@ def _audit(job: Job) -> Tally:
     """
     wiring = job.wiring
     tally = Tally()
-    with reading(wiring.engine) as connection:
-        now = wiring.clock.now(connection)
-        resting = health.standing_pauses(connection, wiring.rulebook, now)
-        rest = health.at_rest(resting, wiring.rulebook)
-        late = [found for found in health.overdue(connection, wiring.rulebook, now) if found["kind"] not in rest]
-        tally.problems = health.open_problems(connection)
+    resting, late, tally.problems = retried(partial(_state, wiring))
     for found in late:
         counted = tally.of(found["kind"])
         counted.examined, counted.max_lateness_s = found["count"], found["oldest_s"]
@@ -205,6 +205,16 @@ def _audit(job: Job) -> Tally:
         names = {name: paused[0][name] for name in ("name", "actor", "reason")}
         raise StillPaused(**names, since=since, limit=wiring.settings.ops.pause_alarm_after)
     return tally
+
+
+def _state(wiring: Wiring) -> tuple[Sequence[dict[str, Any]], Sequence[dict[str, Any]], int]:
+    """The pauses that stand, what is due of the kinds that do not rest, and how many rows have problems."""
+    with reading(wiring.engine) as connection:
+        now = wiring.clock.now(connection)
+        resting = health.standing_pauses(connection, wiring.rulebook, now)
+        rest = health.at_rest(resting, wiring.rulebook)
+        late = [found for found in health.overdue(connection, wiring.rulebook, now) if found["kind"] not in rest]
+        return resting, late, health.open_problems(connection)
 
 
 def _purge(job: Job) -> Tally:

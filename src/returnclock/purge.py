@@ -23,7 +23,7 @@ from returnclock import histogram
 from returnclock.batches import in_rounds
 from returnclock.bulk import delete_rows
 from returnclock.clock import Clock
-from returnclock.database import reading, writing
+from returnclock.database import reading, retried, writing
 from returnclock.kinds import DeadlineKind
 from returnclock.rulebook import Rulebook
 from returnclock.settings import RetentionSettings, seconds
@@ -102,8 +102,7 @@ def purge(
     """
     tally = Tally()
     retained = timedelta(seconds=seconds(retention.settled))
-    with reading(engine) as connection:
-        newest = histogram.newest(connection)
+    newest = retried(partial(_newest_folded, engine))
     moves = [_Move(engine, clock, kind, retained, tally).batch for kind in book.kinds]
     upkeep = [
         partial(_close_lost_runs, engine, clock),
@@ -114,6 +113,11 @@ def purge(
     in_rounds(upkeep, limit=None, size=batch_size, seconds=seconds_left)
     in_rounds(moves, limit=limit, size=batch_size, seconds=seconds_left)
     return tally
+
+
+def _newest_folded(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return histogram.newest(connection)
 
 
 def _without_unsent(connection: Connection, ids: Sequence[int]) -> list[int]:

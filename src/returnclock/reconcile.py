@@ -46,24 +46,26 @@ def reconcile(
 
     What is held under no hold runs again: no tick would ever come back for it.
     """
-    with reading(engine) as connection:
-        now = clock.now(connection)
+    now = retried(partial(_now, engine, clock))
     retried(partial(_name_tables, engine, book))
     for kind in book.active():
         for query in _queries(kind, book):
             _note(engine, query, kind.subject.name)
         overdue = _overdue_starts(kind, now - book.guards.start_expected_within)
         if overdue is not None:
-            with reading(engine) as connection:
-                page = connection.execute(overdue).all()
-            _note_page(engine, page, kind.subject.name)
+            _note_page(engine, retried(partial(_page, engine, overdue)), kind.subject.name)
     retried(partial(close_mended, engine, clock))
-    _note_open_problems(engine)
+    retried(partial(_note_open_problems, engine))
     released = release_uncovered(Desk(engine, clock, book, hand, "what no hold covers runs"))
     tally = stamp(engine, clock, book, hand, limit=limit, batch_size=batch_size, seconds=seconds)
     for name, number in released.items():
         tally.of(name).changed += number
     return tally
+
+
+def _now(engine: Engine, clock: Clock) -> datetime:
+    with reading(engine) as connection:
+        return clock.now(connection)
 
 
 def _name_tables(engine: Engine, book: Rulebook) -> None:
@@ -132,16 +134,23 @@ def _undeserved(kind: DeadlineKind, withdrawn_when: ColumnElement[bool], after: 
 
 
 def pages(engine: Engine, query: Callable[[Any], Select[Any]]) -> Iterator[Sequence[Any]]:
-    """Every page of a query, each in a transaction of its own; the query is handed the last row's ``after``, at first None."""
+    """Every page of a query, each in a transaction of its own, which is made again where it was cut off.
+
+    The query is handed the last row's ``after``, at first None.
+    """
     after = None
     while True:
-        with reading(engine) as connection:
-            page = connection.execute(query(after)).all()
+        page = retried(partial(_page, engine, query(after)))
         if page:
             yield page
         if len(page) < _PAGE:
             return
         after = page[-1].after
+
+
+def _page(engine: Engine, query: Select[Any]) -> Sequence[Any]:
+    with reading(engine) as connection:
+        return connection.execute(query).all()
 
 
 def _note(engine: Engine, query: Callable[[Any], Select[Any]], table_name: str) -> None:
@@ -152,8 +161,12 @@ def _note(engine: Engine, query: Callable[[Any], Select[Any]], table_name: str) 
 def _note_page(engine: Engine, page: Sequence[Any], table_name: str) -> None:
     rows = [{"table_name": table_name, "subject_id": row.subject_id} for row in page]
     if rows:
-        with writing(engine) as connection:
-            connection.execute(insert(changes), rows)
+        retried(partial(_note_rows, engine, rows))
+
+
+def _note_rows(engine: Engine, rows: Sequence[dict[str, Any]]) -> None:
+    with writing(engine) as connection:
+        connection.execute(insert(changes), rows)
 
 
 def _note_open_problems(engine: Engine) -> None:

@@ -24,6 +24,7 @@ from returnclock.interventions import standing
 from returnclock.jobs import Job, has_work, job_for
 from returnclock.ledger import Hand
 from returnclock.logbook import log_event
+from returnclock.sqlstates import named_reason
 from returnclock.tables.clock import runs
 from returnclock.tally import Tally
 from returnclock.telemetry import in_run
@@ -77,7 +78,7 @@ def perform(
     if dry_run:
         return _rehearse(wiring.at(FrozenClock(at)) if at is not None else wiring, task, trigger, actor, limit)
     if trigger != "beat":
-        _refuse_while_paused(wiring, task)
+        retried(partial(_refuse_while_paused, wiring, task))
     with watching(wiring.settings, task, trigger) as seen:
         seen.result = retried(partial(_rest, wiring, task, actor, celery_task_id)) if trigger == "beat" else None
         seen.result = seen.result or _recorded(wiring, task, job, trigger, actor, celery_task_id, limit, seen)
@@ -102,9 +103,10 @@ def _recorded(
         try:
             tally = job(Job(wiring, Hand(_hand(trigger, actor), run_id), limit, seconds=SECONDS[trigger]))
         except BaseException as fault:
-            reason = f"{type(fault).__name__}: {fault}"
+            reason = named_reason(fault)
             retried(lambda: _finish(wiring, run_id, state="failed", error=reason))
-            log_event(_log, logging.WARNING, "run:failed", f"failed: {reason}")
+            if trigger != "cli":  # there the command tells whoever typed it
+                log_event(_log, logging.WARNING, "run:failed", f"failed: {reason}")
             raise
         result = _result(task, run_id, trigger, now, tally, perf_counter() - begun)
         idle = not any(result[name] for name in ("examined", "changed", "queued", "problems"))
@@ -149,7 +151,7 @@ def performed(wiring: Wiring, task: str, *, actor: str, act: Callable[[Hand], di
     try:
         result = act(Hand(actor, run_id)) | {"task": task, "run_id": run_id}
     except BaseException as fault:
-        reason = f"{type(fault).__name__}: {fault}"
+        reason = named_reason(fault)
         retried(lambda: _finish(wiring, run_id, state="failed", error=reason))
         raise
     retried(lambda: _finish(wiring, run_id, state="succeeded", result=result, idle=False))
@@ -165,10 +167,14 @@ def _summary(result: dict[str, Any]) -> str:
 
 def _rehearse(wiring: Wiring, task: str, trigger: Trigger, actor: str, limit: int | None) -> dict[str, Any]:
     begun = perf_counter()
-    with reading(wiring.engine) as connection:
-        now = wiring.clock.now(connection)
+    now = retried(partial(_now, wiring))
     tally = job_for(wiring, task)(Job(wiring, Hand(actor), limit, dry_run=True))
     return _result(task, None, trigger, now, tally, perf_counter() - begun) | {"dry_run": True}
+
+
+def _now(wiring: Wiring) -> datetime:
+    with reading(wiring.engine) as connection:
+        return wiring.clock.now(connection)
 
 
 def _hand(trigger: Trigger, actor: str) -> str:

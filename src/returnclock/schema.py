@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,22 +11,26 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from returnclock.database import reading, writing
 from returnclock.errors import Refused, SchemaAhead, SchemaBehind
+from returnclock.sqlstates import number_of
 from returnclock.tables.market import MARKET_TABLES
 
 # A table of our own: the shop may use Alembic too, and its alembic_version is none of our business.
 VERSION_TABLE = "clock_schema_version"
 
 _EVENTS = ("insert", "update", "delete")
-_OF_SCHEMA = "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = "
 _TRIGGERS = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
-    "postgresql": _OF_SCHEMA + "current_schema()",
-    "mysql": _OF_SCHEMA + "database()",
-    "mariadb": _OF_SCHEMA + "database()",
+    # The information schema hides them from whoever may only read their table, as our own account may.
+    "postgresql": "SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+    "WHERE relnamespace = CAST(current_schema() AS regnamespace) AND NOT tgisinternal",
+    "mysql": "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()",
 }
+_TRIGGERS["mariadb"] = _TRIGGERS["mysql"]
+_NOT_FOR_THIS_ACCOUNT = 1227
 _ADVISORY_LOCK = 7_265_747_563  # any number; the same one in every process that upgrades
 _MARIADB_LOCK = "concat('returnclock ', md5(database()))"  # such a lock is the server's, and a server has many databases
 _LOCK_WAIT_S = 120
@@ -137,8 +141,27 @@ def require_current(engine: Engine) -> None:
 def missing_triggers(engine: Engine) -> list[str]:
     """The market's tables whose changes no trigger notes."""
     with reading(engine) as connection:
-        names = set(connection.execute(text(_TRIGGERS[connection.dialect.name])).scalars())
-    return [table for table in MARKET_TABLES if not {f"clock_{table}_{event}" for event in _EVENTS} <= names]
+        seen = set(connection.execute(text(_TRIGGERS[connection.dialect.name])).scalars())
+        wanted = {f"clock_{table}_{event}" for table in MARKET_TABLES for event in _EVENTS}
+        missing = wanted - seen - hidden_triggers(connection, wanted - seen)
+    return [table for table in MARKET_TABLES if any(f"clock_{table}_{event}" in missing for event in _EVENTS)]
+
+
+def hidden_triggers(connection: Connection, names: Collection[str]) -> set[str]:
+    """Those of the triggers that are there, although MariaDB lists them to nobody without the right to make such triggers.
+
+    Asked for one by its name, it refuses to show it where it is there, and says that there is none where it is not.
+    """
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        return set()
+    found = set()
+    for name in names:
+        try:
+            connection.exec_driver_sql(f"SHOW CREATE TRIGGER `{name}`").close()
+        except DBAPIError as fault:
+            if number_of(fault) == _NOT_FOR_THIS_ACCOUNT:
+                found.add(name)
+    return found
 
 
 def _known() -> set[str]:

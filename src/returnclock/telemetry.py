@@ -69,15 +69,18 @@ def run_fields() -> dict[str, Any]:
 
 
 _ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:=@]+@[^\s<>()\[\]\"',;:/@]+")
-_PASSWORD = re.compile(r"(?<=://)([^\s:/@]*):([^\s/@]+)@")
+_IN_SERVER = re.compile(r"(?<=://)(?P<user>[^\s:/@]*)(?P<password>:[^\s/@]+)?@")
+# As a word of an address after its "?", or of a driver's own text. All up to the next word goes, quotes and brackets too.
+_SECRET_WORD = re.compile(r"(?i)(\b[\w-]*(?:password|passwd|passphrase|pwd|secret|token)[\w-]*=)(?:'[^']*'|\"[^\"]*\"|[^\s&]+)")
 # PostgreSQL quotes the whole row that broke a constraint.
 _QUOTED_ROW = re.compile(r"^(DETAIL|CONTEXT):.*$", re.MULTILINE)
 
 
 def masked(text: str) -> str:
-    """A text without e-mail addresses, passwords in addresses of servers, and rows that a database quotes."""
+    """A text without e-mail addresses, passwords and tokens in addresses of servers, and rows that a database quotes."""
+    without = _SECRET_WORD.sub(r"\1***", _QUOTED_ROW.sub(r"\1: (left out)", text))
     # A server's address keeps its user and host; all else with an @ in it is somebody's.
-    without = _PASSWORD.sub("\\1:***\0", _QUOTED_ROW.sub(r"\1: (left out)", text))
+    without = _IN_SERVER.sub(lambda found: f"{found['user']}{':***' if found['password'] else ''}\0", without)
     return _ADDRESS.sub("(address)", without).replace("\0", "@")
 
 

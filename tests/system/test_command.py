@@ -108,6 +108,22 @@ def test_what_is_wrong_is_said_with_its_exit_code(folder: Path, words: tuple[str
     assert "Traceback" not in answer.stderr
 
 
+def test_a_failed_run_is_told_once_and_kept_without_its_statement(folder: Path) -> None:
+    typed(folder, "run", "stamp")
+    late = typed(folder, "run", "audit")
+    assert (late.returncode, late.stderr.count("1 deadline(s) are due")) == (1, 1)
+    assert late.stderr.startswith("returnclock: ")
+    engine = open_engine(f"sqlite:///{folder}/returnclock-data/returnclock.db")
+    with writing(engine) as connection:
+        connection.execute(text("DROP TABLE clock_changes"))
+    refused = typed(folder, "run", "stamp")
+    assert (refused.returncode, refused.stderr) == (1, "returnclock: the database refused: no such table: clock_changes\n")
+    with writing(engine) as connection:
+        kept = connection.execute(text("SELECT error FROM clock_runs WHERE task = 'stamp' AND state = 'failed'")).scalar_one()
+    assert kept == "OperationalError: no such table: clock_changes"
+    engine.dispose()
+
+
 def test_a_database_that_was_never_upgraded_is_named_with_the_remedy(tmp_path: Path) -> None:
     for words in (("run", "stamp"), ("status",), ("explain", "disputes", "1"), ("worker",)):
         answer = typed(tmp_path, *words)
@@ -123,6 +139,20 @@ def test_a_database_that_is_away_is_a_sentence_and_critical_for_monitoring(tmp_p
         assert answer.returncode == 2
         assert answer.stdout.startswith("CRITICAL: The database postgresql+psycopg://nobody:***@127.0.0.1:1/market cannot")
         assert "secret" not in answer.stdout + answer.stderr
+
+
+def test_monitoring_never_takes_a_database_that_refuses_for_a_mere_warning(folder: Path) -> None:
+    misspelt = {"DATABASE_URL": "mysql://nobody:secret@127.0.0.1:1/market?nonsense=1"}
+    for words in (("check",), ("db", "check")):
+        answer = typed(folder, *words, environ=misspelt)
+        assert (answer.returncode, answer.stderr) == (2, "")
+        assert "there is no option 'nonsense'" in answer.stdout
+    engine = open_engine(f"sqlite:///{folder}/returnclock-data/returnclock.db")
+    with writing(engine) as connection:
+        connection.execute(text("DROP TABLE clock_runs"))
+    engine.dispose()
+    answer = typed(folder, "check")
+    assert (answer.returncode, answer.stdout) == (2, "CRITICAL: the database refused: no such table: clock_runs\n")
 
 
 def test_settings_that_do_not_hold_are_all_said_at_once(tmp_path: Path) -> None:

@@ -14,12 +14,20 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
-from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from returnclock import schema
 from returnclock.database import reading, retried, writing
 from returnclock.engines import open_engine
-from returnclock.errors import DatabaseUnreachable
+from returnclock.errors import (
+    DatabaseUnreachable,
+)
+from returnclock.ledger import Hand
+from returnclock.ops.hold import hold
+from returnclock.ops.targets import Desk
+from returnclock.runs import perform
+from returnclock.scopes import Scope
 from returnclock.settings import DatabaseSettings
 from returnclock.sqlstates import is_passing
 from tests.servers import MariaDBServer, PgBouncer, PostgresServer
@@ -28,6 +36,7 @@ from tests.system.crowded_market import act, broken_laws, fill, open_market, wir
 from tests.system.deployment import Deployment
 from tests.system.processes import Worker, work_together
 
+SWEEPS = ("escalate-disputes", "expire-return-windows", "flag-late-refunds", "close-stale-returns")
 TASKS = ("stamp", "escalate-disputes", "expire-return-windows", "flag-late-refunds", "deliver-mail")
 LIMITS = {
     "postgresql": "SELECT current_setting('TimeZone'), current_setting('statement_timeout'), current_setting('lock_timeout'), "
@@ -170,6 +179,37 @@ def test_a_batch_whose_session_is_ended_is_done_again(engine: Engine, end_sessio
     assert len(set(sessions)) == 2
 
 
+def test_every_transaction_of_a_task_is_made_again_when_its_session_is_ended(
+    engine: Engine, server_url: str, end_session: Callable[[int], None], tmp_path: Path
+) -> None:
+    schema.upgrade(engine)
+    fill(engine, due=3)
+    wiring = wired(server_url, tmp_path)
+    act(wiring, "stamp")
+    with writing(engine) as connection:
+        # One that no hold covers, one with a hold to be carried out, rows that nobody noted, and one with a problem.
+        connection.execute(text("UPDATE clock_deadlines SET state = 'held' WHERE kind = 'refund_completion'"))
+        connection.execute(text("UPDATE disputes SET status = 'refused' WHERE id = 2"))
+        connection.execute(text("UPDATE refunds SET started_at = NULL, status = 'clearing' WHERE id = 3"))
+        connection.execute(text("DELETE FROM clock_changes"))
+    hold(Desk(engine, wiring.clock, wiring.rulebook, Hand("maria"), "asked"), Scope(table="disputes", subject_id="1"))
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE clock_holds SET caught_at = NULL"))
+    begun = 0
+
+    @event.listens_for(wiring.engine, "begin")
+    def end_every_other(connection: Connection) -> None:
+        nonlocal begun
+        begun += 1
+        if begun % 2:
+            end_session(ask(connection, OWN_ID).scalar_one())
+
+    done = {task: perform(wiring, task, trigger="cli", actor="maria") for task in ("reconcile", *SWEEPS, "purge", "audit")}
+    assert done["reconcile"]["changed"] > 0
+    assert begun > 60
+    wiring.engine.dispose()
+
+
 def test_a_session_that_ended_while_it_was_idle_is_no_fault(engine: Engine, end_session: Callable[[int], None]) -> None:
     with reading(engine) as connection:
         mine = ask(connection, OWN_ID).scalar_one()
@@ -203,12 +243,17 @@ def test_what_a_limit_interrupts_may_be_tried_again(engine: Engine, way: int) ->
 
 
 PASSING = [
-    *(psycopg.errors.lookup(state)() for state in ("57P01", "57P02", "57P03", "53300", "08006", "08P01", "40001", "40P01")),
-    *(pymysql.err.OperationalError(code, "") for code in (1020, 1053, 1205, 1213, 1317, 1927, 1969, 2006, 2013)),
+    *(
+        psycopg.errors.lookup(state)()
+        for state in ("57P01", "57P02", "57P03", "53300", "08006", "08P01", "40001", "40P01", "25006")
+    ),
+    *(pymysql.err.OperationalError(code, "") for code in (1020, 1053, 1205, 1213, 1317, 1792, 1836, 1927, 1969, 2006, 2013)),
+    pymysql.err.OperationalError(1290, "The MariaDB server is running with the --read-only option"),
 ]
 LASTING = [
     *(psycopg.errors.lookup(state)() for state in ("23505", "42P01", "53100", "42501")),
     *(pymysql.err.OperationalError(code, "") for code in (1045, 1054, 1114)),
+    pymysql.err.OperationalError(1290, "The MariaDB server is running with the --secure-file-priv option"),
 ]
 
 

@@ -116,6 +116,28 @@ def test_with_only_these_rights_every_task_does_its_work(accounts: Accounts) -> 
     front.dispose()
 
 
+@pytest.mark.parametrize("server", ["postgres", "mariadb"])
+def test_with_only_these_rights_missing_triggers_are_told_from_those_that_are_there(
+    server: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Accounts(request.getfixturevalue(server).create_database(), tmp_path)
+    monkeypatch.setenv("DATABASE_URL", own.urls["clock"].render_as_string(hide_password=False))
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(cli, ["db", "check"])
+    assert (told.exit_code, told.output) == (0, f"OK: schema {schema.needed()}, triggers in place\n")
+    for table, event in (("orders", "update"), ("buyers", "insert")):
+        with own.owner.begin() as connection:
+            on = f" ON {table}" if server == "postgres" else ""
+            connection.exec_driver_sql(f"DROP TRIGGER clock_{table}_{event}{on}")
+        clock = open_engine(own.urls["clock"].render_as_string(hide_password=False))
+        assert table in schema.missing_triggers(clock)
+        clock.dispose()
+    told = CliRunner().invoke(cli, ["db", "check"])
+    assert (told.exit_code, told.output.partition(":")[0]) == (1, "WARNING")
+    assert "(buyers, orders)" in told.output
+    own.owner.dispose()
+
+
 FOREIGN = {
     "clock": (
         "UPDATE disputes SET reason = 'x'",

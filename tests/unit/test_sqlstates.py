@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import click
+import psycopg
+import pymysql
 import pytest
 from click.testing import CliRunner
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from returnclock.cli import Commands
-from returnclock.sqlstates import reason_of
+from returnclock.sqlstates import named_reason, reason_of
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,27 @@ from returnclock.sqlstates import reason_of
 def test_the_reason_is_one_line_of_words_and_never_empty(said: Exception, told: str) -> None:
     assert reason_of(OperationalError("UPDATE disputes", {}, said)) == told
     assert reason_of(said) == told
+
+
+@pytest.mark.parametrize(
+    ("fault", "kept"),
+    [
+        (
+            OperationalError(
+                "SELECT 1", {}, psycopg.errors.LockNotAvailable("canceling statement\nLINE 2: FROM clock_deadlines")
+            ),
+            "LockNotAvailable: canceling statement",
+        ),
+        (
+            OperationalError("SELECT 1", {}, pymysql.err.OperationalError(1205, "Lock wait timeout exceeded")),
+            "OperationalError: Lock wait timeout exceeded",
+        ),
+        (PoolTimeout("QueuePool limit reached", code="3o7r"), "TimeoutError: QueuePool limit reached"),
+        (RuntimeError("two\nlines"), "RuntimeError: two\nlines"),
+    ],
+)
+def test_what_is_kept_of_a_failure_is_its_name_and_words_and_no_statement(fault: Exception, kept: str) -> None:
+    assert named_reason(fault) == kept
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ def upgrade(as_json: bool) -> None:
 @click.pass_context
 def check_schema(ctx: click.Context, as_json: bool) -> None:
     """Say whether schema, triggers and mapped tables are as they must be (0 OK, 1 warning, 2 critical, 3 unknown)."""
+    from sqlalchemy.exc import DBAPIError
+
+    from returnclock.sqlstates import reason_of
     from returnclock.wiring import wire
 
     listed: list[str] = []
@@ -56,6 +59,8 @@ def check_schema(ctx: click.Context, as_json: bool) -> None:
             without = dict(wiring.rulebook.without)
         except ReturnclockError as fault:
             code, told = 2, str(fault)
+        except DBAPIError as fault:
+            code, told = 2, f"the database refused: {reason_of(fault)}"
     word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[code]
     if as_json:
         print_json({"status": word, "message": told, "findings": listed, "kinds_off": without})

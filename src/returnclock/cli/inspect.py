@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> None:
     """Answer like a monitoring plugin: 0 OK, 1 warning, 2 critical, 3 unknown; one line that says why."""
+    from sqlalchemy.exc import DBAPIError
+
     from returnclock.cli.report import gather, judge
+    from returnclock.sqlstates import reason_of
     from returnclock.wiring import wire
 
     try:
@@ -34,6 +37,8 @@ def check(ctx: click.Context, as_json: bool) -> None:
             code, told = judge(report, wiring)
         except ReturnclockError as fault:
             code, told, report = 2, str(fault), {}
+        except DBAPIError as fault:  # with any other exit code than this it would be taken for a mere warning
+            code, told, report = 2, f"the database refused: {reason_of(fault)}", {}
     word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[code]
     if as_json:
         print_json({"status": word, "message": told, "report": report})

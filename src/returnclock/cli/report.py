@@ -8,11 +8,15 @@ from typing import Any
 
 from returnclock import health, schema
 from returnclock.cli.output import instant, span, style
-from returnclock.database import reading
+from returnclock.database import reading, takes_writes
 from returnclock.settings import redacted, seconds
 from returnclock.wiring import Wiring
 
 _MOST_ERRORS = 5
+_READS_ONLY = (
+    "the database takes no writes: it is a replica, or a failover is under way, or somebody has set it so; nothing is enforced "
+    "until it does. If it lasts, point DATABASE_URL at the primary, or end the server's read-only mode"
+)
 
 
 def gather(wiring: Wiring) -> dict[str, Any]:
@@ -26,6 +30,7 @@ def gather(wiring: Wiring) -> dict[str, Any]:
         return {
             "at": now,
             "database": redacted(wiring.settings.database_url),
+            "takes_writes": takes_writes(connection),
             "late_limit_s": seconds(wiring.settings.late_limit),
             "overdue": [
                 found | {"limit_s": wiring.late_limit(found["kind"])} for found in health.overdue(connection, book, now)
@@ -62,6 +67,8 @@ def _tasks(wiring: Wiring, ran: dict[str, dict[str, Any]], now: datetime) -> dic
 
 def judge(report: dict[str, Any], wiring: Wiring) -> tuple[int, str]:
     """A monitoring plugin's verdict: the worst thing first, in one line."""
+    if not report["takes_writes"]:
+        return 2, _READS_ONLY
     limit = seconds(wiring.settings.late_limit)
     rest = health.at_rest(report["paused"], wiring.rulebook)
     late = [found for found in report["overdue"] if found["oldest_s"] > found["limit_s"] and found["kind"] not in rest]
@@ -110,6 +117,8 @@ def _stale(report: dict[str, Any], wiring: Wiring) -> list[str]:
 def told(report: dict[str, Any]) -> list[str]:
     """The report for a person, the urgent things first, line by line."""
     lines = [style(f"{report['database']} at {instant(report['at'])}", bold=True)]
+    if not report["takes_writes"]:
+        lines.append(style(f"{_READS_ONLY[0].upper()}{_READS_ONLY[1:]}.", fg="red", bold=True))
     for found in report["overdue"]:
         late = found["oldest_s"] > found["limit_s"]
         said = f"{'LATE' if late else 'Due '}  {found['count']} {found['kind']}, the oldest by {span(found['oldest_s'])}"

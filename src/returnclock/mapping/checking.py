@@ -20,6 +20,7 @@ from returnclock.database import reading
 from returnclock.mapping.attaching import attached, wanted, without_views
 from returnclock.mapping.watching import literal, watches
 from returnclock.market import Market, Place
+from returnclock.schema import hidden_triggers
 from returnclock.settings import ColumnMapping, MarketSettings, TableMapping
 from returnclock.sqlstates import reason_of
 from returnclock.tables.market import MARKET_TABLES
@@ -90,9 +91,10 @@ def _found(look: _Look, settings: MarketSettings, market: Market) -> Iterator[Fi
                 yield from _of_table(look, name, mapping, settings, market[name])
     if settings.changes == "triggers":
         with reading(look.engine) as connection:
-            there = attached(connection)
             kept, _ = without_views(connection, watches(settings))
-        if wanted(kept) - set(there):
+            missing_triggers = wanted(kept) - set(attached(connection))
+            missing_triggers -= hidden_triggers(connection, missing_triggers)
+        if missing_triggers:
             said = 'the triggers of the change feed are not attached: run "returnclock attach", or set [market] changes to'
             yield Finding(False, f'{said} "reconcile"; until then changes are found by reconcile only')
 

@@ -142,23 +142,28 @@ def enact(desk: Desk) -> dict[str, int]:
     Returns:
         how many were marked as held, and how many run again.
     """
-    with reading(desk.engine) as connection:
-        now = desk.clock.now(connection)
-        pending = unfinished(connection, now)
+    now, pending = retried(partial(_pending, desk))
     done = {"held": 0, "resumed": 0}
     for one in pending:
         if one.closed_at is None and (one.is_over(now) or one.caught_at is None or now - one.caught_at >= LOOKED_AGAIN):
             for kind in desk.book.active():
                 until_short(partial(_catch, desk, now, kind, one, done), limit=None, size=BATCH)
             # Only once all are marked: until then the hold itself keeps every sweep away.
-            _mark(desk, one, caught_at=now, **({"closed_at": now} if one.is_over(now) else {}))
+            retried(partial(_mark, desk, one, caught_at=now, **({"closed_at": now} if one.is_over(now) else {})))
     ended = [one for one in pending if one.is_over(now)]
     if ended:
         for kind in desk.book.kinds:
             done["resumed"] += _release_all(desk, now, kind, ended)
         for one in ended:
-            _mark(desk, one, done_at=now)
+            retried(partial(_mark, desk, one, done_at=now))
     return done
+
+
+def _pending(desk: Desk) -> tuple[datetime, Sequence[Hold]]:
+    """The present, and the holds that somebody has still to carry out."""
+    with reading(desk.engine) as connection:
+        now = desk.clock.now(connection)
+        return now, unfinished(connection, now)
 
 
 def release_uncovered(desk: Desk) -> dict[str, int]:
@@ -167,8 +172,7 @@ def release_uncovered(desk: Desk) -> dict[str, int]:
     Returns:
         how many run again, of each kind of which any does.
     """
-    with reading(desk.engine) as connection:
-        now = desk.clock.now(connection)
+    now, _ = retried(partial(_pending, desk))
     done = {kind.name: _release_all(desk, now, kind, ()) for kind in desk.book.kinds}
     return {name: number for name, number in done.items() if number}
 

@@ -14,6 +14,7 @@ from time import monotonic
 
 from returnclock.heartbeat import ping
 from returnclock.settings import Settings, seconds
+from returnclock.sqlstates import named_reason
 from returnclock.witnesses.base import Seen, Witness
 
 __all__ = ["Seen", "Witness", "watching"]
@@ -36,7 +37,7 @@ class Heartbeat:
     def ended(self, seen: Seen) -> None:
         """The run has ended, and its row says how."""
         if seen.task == HEARTBEAT_TASK:
-            reason = f"{type(seen.fault).__name__}: {seen.fault}" if seen.fault else ""
+            reason = named_reason(seen.fault) if seen.fault else ""
             ping(self._url, "fail" if seen.fault else "success", seen.run_id, reason)
 
 
