@@ -12,6 +12,7 @@ do. Rooms raise these; only the command and the tasks turn them into an exit cod
     ├── Refused              4
     ├── SchemaBehind         1  ├── SchemaAhead  1  ├── DatabaseUnreachable  1
     ├── CountsDisagree       1  ├── DeadlinesLate  1  ├── StillPaused  1
+    ├── BrokerUnusable       1  ├── NoWorker  1  ├── StillRunning  1  ├── RunFailed  1
     └── MailError            1
         ├── MailServerDown      the server, not the notice: nothing is charged to the notice
         ├── NoticeDeferred      4xx for this notice: tried again later
@@ -152,6 +153,25 @@ class DeadlinesLate(ReturnclockError):
 class StillPaused(ReturnclockError):
     """{name} rests since {since}, by {actor}: {reason} (the limit is {limit}). Nothing is lost meanwhile, but it is late.
     End it with "returnclock unpause {name}" and a reason."""
+
+
+class BrokerUnusable(ReturnclockError):
+    """The {server} cannot be used: {reason}. Nothing was sent to a worker. Mend it, or run the task here:
+    "returnclock run {task}" without --queue needs no broker."""
+
+
+class NoWorker(ReturnclockError):
+    """No worker took {task} within {seconds} s, and the request has expired.{aside} Look whether a worker runs, and whether all
+    of it is busy: "returnclock status". Without --queue the task runs here."""
+
+
+class StillRunning(ReturnclockError):
+    """A worker took {task} ({run}), and it has not ended within {seconds} s.{aside} It may still be at work, or its worker was
+    killed: look at "returnclock runs --task {task}". Running it once more does no harm."""
+
+
+class RunFailed(ReturnclockError):
+    """{task} failed in the worker: {reason}. The worker's log has more."""
 
 
 class MailError(ReturnclockError):
