@@ -10,7 +10,7 @@ do. Rooms raise these; only the command and the tasks turn them into an exit cod
     ├── UnknownTask          2  ├── UnknownKind  2  ├── BadInstant  2  ├── BadUsage  2
     ├── NotFound             3
     ├── Refused              4
-    ├── SchemaBehind         1  ├── SchemaAhead  1  ├── DatabaseUnreachable  1
+    ├── SchemaBehind         1  ├── SchemaAhead  1  ├── DatabaseUnreachable  1  ├── DatabaseRefused  1
     ├── CountsDisagree       1  ├── DeadlinesLate  1  ├── StillPaused  1
     ├── BrokerUnusable       1  ├── NoWorker  1  ├── StillRunning  1  ├── RunFailed  1
     └── MailError            1
@@ -138,6 +138,10 @@ class SchemaAhead(ReturnclockError):
 
 class DatabaseUnreachable(ReturnclockError):
     """The database {url} cannot be reached: {reason}. Deadlines are kept; they are enforced when it is back."""
+
+
+class DatabaseRefused(ReturnclockError):
+    """The database refused: {reason}.{hint}"""
 
 
 class CountsDisagree(ReturnclockError):
