@@ -18,8 +18,8 @@ from returnclock.engines import STATEMENT_S, shown
 from returnclock.errors import (
     BadDatabaseAddress,
     ConnectionsExhausted,
+    DatabaseNotOpened,
     DatabaseReadsOnly,
-    DatabaseRefuses,
     DatabaseUnreachable,
 )
 from returnclock.sqlstates import (
@@ -150,9 +150,9 @@ def _unreachable(url: str, fault: DBAPIError) -> DatabaseUnreachable | BadDataba
     if is_no_connection_left(fault):
         return ConnectionsExhausted(url=url, reason=reason)
     if is_not_the_file(fault):
-        return DatabaseRefuses(url=url, reason=reason, remedy=_OF_A_FILE)
+        return DatabaseNotOpened(url=url, reason=reason, remedy=_OF_A_FILE)
     if is_not_let_in(fault):
-        return DatabaseRefuses(url=url, reason=reason, remedy=_OF_A_SERVER)
+        return DatabaseNotOpened(url=url, reason=reason, remedy=_OF_A_SERVER)
     return DatabaseUnreachable(url=url, reason=reason)
 
 

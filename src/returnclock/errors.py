@@ -11,10 +11,11 @@ do. Rooms raise these; only the command and the tasks turn them into an exit cod
     ├── UnknownTask          2  ├── UnknownKind  2  ├── BadInstant  2  ├── BadUsage  2
     ├── NotFound             3
     ├── Refused              4
-    ├── SchemaBehind         1  ├── SchemaAhead  1  ├── DatabaseUnreachable  1
+    ├── SchemaBehind         1  ├── SchemaAhead  1  ├── StatementRefused  1  ├── DatabaseUnreachable  1
     │                           ├── DatabaseReadsOnly  1  ├── ConnectionsExhausted  1
-    │                           └── DatabaseRefuses  1  what does not mend itself: account, database, TLS, file
+    │                           └── DatabaseNotOpened  1  what does not mend itself: account, database, TLS, file
     ├── CountsDisagree       1  ├── DeadlinesLate  1  ├── StillPaused  1
+    ├── BrokerUnusable       1  ├── NoWorker  1  ├── StillRunning  1  ├── RunFailed  1
     └── MailError            1
         ├── MailServerDown      the server, not the notice: nothing is charged to the notice
         ├── NoticeDeferred      4xx for this notice: tried again later
@@ -149,7 +150,7 @@ class DatabaseUnreachable(ReturnclockError):
     """The database {url} cannot be reached: {reason}. Deadlines are kept; they are enforced when it is back."""
 
 
-class DatabaseRefuses(DatabaseUnreachable):
+class DatabaseNotOpened(DatabaseUnreachable):
     """The database {url} cannot be opened: {reason}. This does not mend itself: {remedy}.
     Deadlines are kept; they are enforced when it can be opened."""
 
@@ -166,6 +167,10 @@ class DatabaseReadsOnly(DatabaseUnreachable):
     DATABASE_URL at the primary, or end the server's read-only mode."""
 
 
+class StatementRefused(ReturnclockError):
+    """The database refused: {reason}.{hint}"""
+
+
 class CountsDisagree(ReturnclockError):
     """The sweep of {kind} took {claimed} deadline(s) but changed {changed} row(s) of {table}; the batch was rolled back and
     nothing was changed. Please report this with the run's id."""
@@ -179,6 +184,25 @@ class DeadlinesLate(ReturnclockError):
 class StillPaused(ReturnclockError):
     """{name} rests since {since}, by {actor}: {reason} (the limit is {limit}). Nothing is lost meanwhile, but it is late.
     End it with "returnclock unpause {name}" and a reason."""
+
+
+class BrokerUnusable(ReturnclockError):
+    """The {server} cannot be used: {reason}. Nothing was sent to a worker. Mend it, or run the task here:
+    "returnclock run {task}" without --queue needs no broker."""
+
+
+class NoWorker(ReturnclockError):
+    """No worker took {task} within {seconds} s, and the request has expired.{aside} Look whether a worker runs, and whether all
+    of it is busy: "returnclock status". Without --queue the task runs here."""
+
+
+class StillRunning(ReturnclockError):
+    """A worker took {task} ({run}), and it has not ended within {seconds} s.{aside} It may still be at work, or its worker was
+    killed: look at "returnclock runs --task {task}". Running it once more does no harm."""
+
+
+class RunFailed(ReturnclockError):
+    """{task} failed in the worker: {reason}. The worker's log has more."""
 
 
 class MailError(ReturnclockError):

@@ -38,7 +38,7 @@ def test_worker_with_a_tick_in_hand_outlives_a_restart_of_redis(tmp_path: Path, 
                 # worker's other process is free, so the worker asks for more at that moment.
                 connection.execute(text("LOCK TABLE clock_outbox IN ACCESS EXCLUSIVE MODE"))
                 stack.enter_context(market.running())
-                wait_until(lambda: "unacked" in _keys(server), 10)
+                wait_until(lambda: "returnclock.unacked" in _keys(server), 10)
                 time.sleep(1)
                 server.kill()
                 time.sleep(2)

@@ -14,7 +14,7 @@ from returnclock.engines import open_engine
 from returnclock.errors import (
     BadDatabaseAddress,
     ConnectionsExhausted,
-    DatabaseRefuses,
+    DatabaseNotOpened,
     DatabaseUnreachable,
     ReturnclockError,
 )
@@ -45,7 +45,7 @@ def test_an_account_or_a_database_that_is_wrong_is_told_with_what_to_correct(
 ) -> None:
     scheme, _, place = request.getfixturevalue(server).url(database).partition("://")
     told = refused(f"{scheme}://{account}@{place.partition('@')[2]}")
-    assert isinstance(told, DatabaseRefuses)
+    assert isinstance(told, DatabaseNotOpened)
     assert said in str(told)
     assert "correct DATABASE_URL" in str(told)
     assert "when it is back" not in str(told)
@@ -59,7 +59,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path, content: bytes | No
         path.parent.mkdir()
         path.write_bytes(content)
     told = refused(f"sqlite:///{path}")
-    assert isinstance(told, DatabaseRefuses)
+    assert isinstance(told, DatabaseNotOpened)
     assert f"The database sqlite:///{path} cannot be opened: " in str(told)
     assert "must name a file of SQLite" in str(told)
 

@@ -24,11 +24,13 @@ from returnclock.tasks import caller
 from returnclock.tasks.beat import MAX_WAITING, SELDOM_S, TickScheduler
 from returnclock.tasks.configuration import (
     HARD_LIMIT_S,
+    QUEUE,
     SOFT_LIMIT_S,
     beat_schedule,
     celery_name,
     celery_settings,
 )
+from returnclock.tasks.redis_broker import Channel as RedisChannel
 from returnclock.wiring import wire
 
 REDIS = {"RETURNCLOCK_REDIS_URL": "redis://127.0.0.1:1/0"}
@@ -83,6 +85,27 @@ def test_celery_knows_every_setting_that_it_is_told(tmp_path: Path, environ: dic
     told = celery_settings(settings_of(tmp_path, **environ), ["audit"])
     # Celery reads this one without listing it.
     assert set(told) - {"redis_backend_health_check_interval"} <= set(DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, REDIS, {"RETURNCLOCK_BROKER_URL": "amqp://mq//"}], ids=["embedded", "redis", "rabbitmq"]
+)
+def test_a_worker_takes_no_messages_of_another_celery_program_on_the_same_broker(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    with Celery("neighbour-test", set_as_current=False) as app:
+        app.conf.update(celery_settings(settings_of(tmp_path, **environ), ["audit"]))
+        queue = app.amqp.default_queue
+        assert list(app.amqp.queues.consume_from) == [queue.name]
+        assert (queue.name, queue.exchange.name, queue.routing_key) == ("returnclock",) * 3
+
+
+def test_what_a_worker_has_in_hand_lies_in_redis_apart_from_that_of_another_program(tmp_path: Path) -> None:
+    told = celery_settings(settings_of(tmp_path, **REDIS), ["audit"])
+    kept = [name for name in RedisChannel.from_transport_options if name.startswith("unacked") and name.endswith("_key")]
+    options = told["broker_transport_options"]
+    assert {options[name] for name in kept}.isdisjoint(getattr(RedisChannel, name) for name in kept)
+    assert len(kept) == len({options[name] for name in kept}) == 3
 
 
 def test_a_message_is_not_handed_on_while_its_task_may_still_run(tmp_path: Path) -> None:
@@ -196,19 +219,20 @@ def test_the_app_is_celerys_own() -> None:
 @pytest.fixture
 def beat_app() -> Iterator[Celery]:
     with Celery("beat-test", broker="memory://", set_as_current=False) as app:
+        app.conf.task_default_queue = QUEUE
         app.conf.beat_schedule = {
             "quick": {"task": "quick", "schedule": 1.0},
             "seldom": {"task": "seldom", "schedule": float(SELDOM_S)},
         }
         with app.connection_for_write() as connection:
-            app.amqp.queues["celery"](connection.default_channel).declare()
-            connection.default_channel.queue_purge("celery")
+            app.amqp.queues[QUEUE](connection.default_channel).declare()
+            connection.default_channel.queue_purge(QUEUE)
         yield app
 
 
 def waiting(app: Celery) -> int:
     with app.connection_for_write() as connection:
-        return int(connection.default_channel.queue_declare("celery", passive=True).message_count)
+        return int(connection.default_channel.queue_declare(QUEUE, passive=True).message_count)
 
 
 def send(scheduler: TickScheduler, name: str, times: int) -> None:
@@ -281,28 +305,28 @@ def queue_folder(folder: Path) -> Path:
 
 def test_messages_come_in_the_order_in_which_they_were_put(channel: Any) -> None:
     for number in range(12):
-        channel._put("celery", {"number": number})
-    assert [channel._get("celery")["number"] for _ in range(12)] == list(range(12))
-    assert channel._size("celery") == 0
+        channel._put(QUEUE, {"number": number})
+    assert [channel._get(QUEUE)["number"] for _ in range(12)] == list(range(12))
+    assert channel._size(QUEUE) == 0
 
 
 def test_a_queue_gives_only_its_own_messages(channel: Any) -> None:
-    channel._put("celery@host.celery.pidbox", {"to": "host"})
-    assert (channel._size("celery"), channel._size("celery@host.celery.pidbox")) == (0, 1)
+    channel._put(f"{QUEUE}@host.celery.pidbox", {"to": "host"})
+    assert (channel._size(QUEUE), channel._size(f"{QUEUE}@host.celery.pidbox")) == (0, 1)
 
 
 def test_the_broker_folder_may_vanish_at_any_time(channel: Any, tmp_path: Path) -> None:
-    channel._put("celery", {"number": 1})
+    channel._put(QUEUE, {"number": 1})
     shutil.rmtree(tmp_path / "broker")
-    assert channel._size("celery") == 0
-    assert channel._purge("celery") == 0
-    channel._put("celery", {"number": 2})
-    assert channel._get("celery") == {"number": 2}
+    assert channel._size(QUEUE) == 0
+    assert channel._purge(QUEUE) == 0
+    channel._put(QUEUE, {"number": 2})
+    assert channel._get(QUEUE) == {"number": 2}
 
 
 def test_a_message_that_is_not_written_whole_is_not_seen(channel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    channel._put("celery", {"number": 1})
-    channel._get("celery")
+    channel._put(QUEUE, {"number": 1})
+    channel._get(QUEUE)
 
     def no_space_left(self: Path, content: bytes) -> int:
         self.open("wb").close()
@@ -310,9 +334,9 @@ def test_a_message_that_is_not_written_whole_is_not_seen(channel: Any, tmp_path:
 
     monkeypatch.setattr(Path, "write_bytes", no_space_left)
     with pytest.raises(OSError, match="no space"):
-        channel._put("celery", {"number": 2})
+        channel._put(QUEUE, {"number": 2})
     assert any(queue_folder(tmp_path).iterdir())
-    assert channel._size("celery") == 0
+    assert channel._size(QUEUE) == 0
 
 
 def test_bindings_are_written_again_when_their_folder_was_deleted(

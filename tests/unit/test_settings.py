@@ -275,6 +275,54 @@ def test_a_misspelt_broker_or_mail_server_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://a/abc", "the number of a database"),
+        ("redis://u:hunter2@a/0/1", "the number of a database"),
+        ("redis://:p/hunter2@a:6379/0", "percent-encode"),
+        ("redis://:p@hunter2/x@a:6379/0", "percent-encode"),
+        ("redis://u:12/hunter2@a/0", "percent-encode"),
+        ("redis://u:12?hunter2@a/0", "credential_provider="),
+        ("redis://a/0?nonsense=1", "credential_provider="),
+        ("redis://a/0?socket_timeout=abc", "credential_provider="),
+        ("redis://a/0?ssl_cert_reqs=none", "TLS begins with rediss://"),
+        ("rediss://a/0?ssl_cert_reqs=bogus", "one of CERT_REQUIRED, CERT_OPTIONAL, CERT_NONE"),
+        ("rediss://a/0?ssl_check_hostname=no", "true or false"),
+        ("sentinel://a:1/0;sentinel://b:2/0?hunter2=1", "sentinel_tls"),
+    ],
+)
+def test_what_redis_could_not_work_with_is_a_fault_of_broker_and_results_alike(tmp_path: Path, url: str, told: str) -> None:
+    found = faults(tmp_path, REDIS_URL=url, RETURNCLOCK_BROKER_URL=url, RETURNCLOCK_BATCH_SIZE="0")
+    assert [fault.split(":")[0] for fault in found] == ["RETURNCLOCK_BATCH_SIZE", "REDIS_URL", "RETURNCLOCK_BROKER_URL"]
+    assert told in found[1] and told in found[2] and "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("amqp://a//?heartbeat=30", "login_method="),
+        ("amqp://u:p/hunter2@a//", "percent-encode"),
+        ("amqp://u:12/hunter2@a//", "percent-encode"),
+    ],
+)
+def test_what_rabbitmq_could_not_work_with_is_a_fault(tmp_path: Path, url: str, told: str) -> None:
+    (fault,) = faults(tmp_path, RETURNCLOCK_BROKER_URL=url)
+    assert fault.startswith("RETURNCLOCK_BROKER_URL: ") and told in fault and "hunter2" not in fault
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis://a", "redis://a/", "redis://u:p%2F%40@a:6380/15", "redis://a/0?credential_provider=shop.aws:Provider"),
+        "rediss://a/0?ssl_cert_reqs=required&ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=false",
+        *("sentinel://:p@a:26379/0", "amqp://u:p@a:5672/shop%40home", "amqp://a//?login_method=EXTERNAL"),
+    ],
+)
+def test_what_celery_understands_in_an_address_stays_in_it(tmp_path: Path, url: str) -> None:
+    assert loaded(tmp_path, RETURNCLOCK_BROKER_URL=url).broker_url == url
+
+
+@pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("postgres://u:hunter2@db/shop", "postgres://u:***@db/shop"),

@@ -3,75 +3,57 @@
 from __future__ import annotations
 
 import getpass
+from datetime import datetime
 from typing import Any
 
 import click
 
-from returnclock.cli.output import json_option, print_json, span
-from returnclock.errors import BadInstant, BadUsage, Refused
-
-_WAIT_S = 60
+from returnclock.cli.output import json_option, moment_option, print_json, span
+from returnclock.errors import BadUsage
 
 
 @click.command()
 @click.argument("task")
 @click.option("--dry-run", is_flag=True, help="Count what would happen; change nothing.")
-@click.option("--at", "at_text", metavar="TIME", help="With --dry-run: as if it were then (ISO 8601, UTC unless it says).")
+@moment_option("--at", help="With --dry-run: as if it were then (ISO 8601, UTC unless it says).")
 @click.option("--limit", type=click.IntRange(1), help="Take at most this many rows in hand.")
 @click.option("--queue", is_flag=True, help="Have a worker do it, and wait for its result.")
 @json_option
-def run(task: str, dry_run: bool, at_text: str | None, limit: int | None, queue: bool, as_json: bool) -> None:
+def run(task: str, dry_run: bool, at: datetime | None, limit: int | None, queue: bool, as_json: bool) -> None:
     """Run TASK now: stamp, escalate-disputes, expire-return-windows, flag-late-refunds, close-stale-returns,
     send-reminders, deliver-mail, reconcile, audit, purge, or a sweep of your own kinds.
 
     Safe at any moment and any number of times: a deadline fires once, whoever asks.
     """
-    if at_text and not dry_run:
+    if at and not dry_run:
         raise BadUsage(reason="--at works only with --dry-run: nothing may really happen at another time than now.")
-    result = _queued(task, dry_run, at_text, limit) if queue else _here(task, dry_run, at_text, limit)
+    result = _queued(task, dry_run, at, limit) if queue else _here(task, dry_run, at, limit)
     if as_json:
         print_json(result)
     else:
         click.echo(_told(result))
 
 
-def _here(task: str, dry_run: bool, at_text: str | None, limit: int | None) -> dict[str, Any]:
+def _here(task: str, dry_run: bool, at: datetime | None, limit: int | None) -> dict[str, Any]:
     from returnclock.jobs import job_for
     from returnclock.runs import perform
     from returnclock.schema import require_upgraded
-    from returnclock.tables.types import Unreadable, read_instant
     from returnclock.wiring import wire
 
-    at = read_instant(at_text)
-    if isinstance(at, Unreadable):
-        raise BadInstant(text=at_text)
     wiring = wire()
     job_for(wiring, task)
     require_upgraded(wiring.engine)
     return perform(wiring, task, trigger="cli", actor=login(), dry_run=dry_run, at=at, limit=limit)
 
 
-def _queued(task: str, dry_run: bool, at_text: str | None, limit: int | None) -> dict[str, Any]:
-    from celery.exceptions import TimeoutError as NoAnswer
-    from kombu.exceptions import OperationalError
-
+def _queued(task: str, dry_run: bool, at: datetime | None, limit: int | None) -> dict[str, Any]:
     from returnclock.jobs import job_for
-    from returnclock.tasks import ACTOR_HEADER, app, wiring
-    from returnclock.tasks.configuration import celery_name
+    from returnclock.tasks import wiring
+    from returnclock.tasks.request import ask_worker
 
     job_for(wiring(), task)
-    asked = {"limit": limit, "dry_run": dry_run, "at": at_text}
-    try:
-        sent = app.send_task(celery_name(task), kwargs=asked, headers={ACTOR_HEADER: login()}, expires=_WAIT_S, retry=False)
-        result: dict[str, Any] = sent.get(timeout=_WAIT_S)
-    except NoAnswer:
-        raise Refused(
-            reason=f"no worker answered within {_WAIT_S} s, and the request has expired. Is one running? "
-            f"Without --queue the task runs here."
-        ) from None
-    except OperationalError as fault:
-        raise Refused(reason=f"the broker cannot be reached ({fault}). Without --queue the task runs here.") from None
-    return result
+    asked = {"limit": limit, "dry_run": dry_run, "at": at.isoformat() if at else None}
+    return ask_worker(task, asked, login())
 
 
 def login() -> str:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from returnclock.settings.broker_words import check_words
 from returnclock.settings.values import text
 
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^:@/?#]*):(?P<password>.*)@", re.DOTALL)
@@ -153,7 +154,7 @@ def results(raw: object) -> str:
 def _server(written: str) -> str:
     addresses = _NEXT_ADDRESS.split(written)
     for address in addresses:
-        _parts(address)
+        check_words(_parts(address))
     return ";".join(_with_certificate_check(address) for address in addresses)
 
 

@@ -22,6 +22,7 @@ from returnclock.schema import require_upgraded
 from returnclock.tables.types import Unreadable, read_instant
 from returnclock.tasks import logs
 from returnclock.tasks.configuration import celery_name, celery_settings
+from returnclock.tasks.failures import kept_small
 from returnclock.wiring import Wiring, wire
 
 logger = logging.getLogger(__name__)
@@ -61,16 +62,17 @@ def _add_task(celery: Celery, task: str) -> None:
     @celery.task(name=celery_name(task), bind=True, throws=(ReturnclockError,))
     def run(self: Task, limit: int | None = None, dry_run: bool = False, at: str | None = None) -> dict[str, Any]:
         trigger, actor = caller(self.request)
-        return perform(
-            wiring(),
-            task,
-            trigger=trigger,
-            actor=actor,
-            celery_task_id=self.request.id,
-            dry_run=dry_run,
-            at=_moment(at),
-            limit=limit,
-        )
+        with kept_small():
+            return perform(
+                wiring(),
+                task,
+                trigger=trigger,
+                actor=actor,
+                celery_task_id=self.request.id,
+                dry_run=dry_run,
+                at=_moment(at),
+                limit=limit,
+            )
 
 
 def _moment(at: str | None) -> datetime | None:

@@ -22,6 +22,9 @@ RESULTS_KEPT_S = 3600
 # run, and nobody would see why. That ticks do not pile up is the business of TickScheduler.
 TICK_EXPIRES_S = 600
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+# Celery's own default, ``celery``, is what any other program on the same broker uses too. A worker of ours would take that
+# program's messages, know none of their tasks, and throw them away.
+QUEUE = "returnclock"
 
 
 def celery_name(task: str) -> str:
@@ -59,6 +62,7 @@ def _entry(name: str, interval: float) -> dict[str, Any]:
 def _common() -> dict[str, Any]:
     return {
         "accept_content": ["json"],
+        "task_default_queue": QUEUE,  # exchange and routing key are called after it
         "timezone": "UTC",
         # A tick is done when its work is committed. A worker that dies before hands it on.
         "task_acks_late": True,

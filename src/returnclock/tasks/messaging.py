@@ -45,6 +45,7 @@ def _broker(settings: Settings, visibility_timeout: int) -> dict[str, Any]:
             "visibility_timeout": visibility_timeout,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
+            **_IN_HAND,
             **_CONNECTION,
         }
     if url.startswith("sentinel") and broker.sentinel_tls:
@@ -71,6 +72,10 @@ def _results(settings: Settings) -> dict[str, Any]:
         told["redis_backend_use_ssl"] = _redis_tls(broker)
     return told
 
+
+# Where Redis keeps what a worker has in hand. By kombu's own names another program's tasks would be there as well, and be
+# handed on after our time and not after that program's: twice done where one takes an hour.
+_IN_HAND = {f"{name}_key": f"returnclock.{name}" for name in ("unacked", "unacked_index", "unacked_mutex")}
 
 _CONNECTION: dict[str, Any] = {
     # Without it a publish on a half-open connection waits for ever.
