@@ -108,6 +108,8 @@ def _alone(connection: Connection) -> Iterator[None]:
         raise Refused(reason=f"another upgrade of this database has been running for {_LOCK_WAIT_S} seconds. Let it end.")
     try:
         yield
+        # While the lock is held: who waits for it would otherwise find the last revision missing, and apply it once more.
+        connection.exec_driver_sql("COMMIT").close()
     finally:
         connection.execute(text(f"SELECT RELEASE_LOCK({_MARIADB_LOCK})"))
 
