@@ -34,6 +34,8 @@ from returnclock.sqlstates import (
 
 T = TypeVar("T")
 
+# A new connection may be led to a server that writes. Else the next tick asks again, and others wait behind this one.
+_ONLY_READS_ATTEMPTS = 3
 _OF_A_SERVER = "correct DATABASE_URL, or at the server the database, the account, its password or its rights"
 _OF_A_FILE = (
     "DATABASE_URL must name a file of SQLite, or a new one, in a folder that there is; this user must be able to write both"
@@ -166,7 +168,8 @@ def retried(batch: Callable[[], T], *, attempts: int = 8, at_once: bool = True) 
         try:
             return batch()
         except (DBAPIError, DatabaseUnreachable) as fault:
-            if attempt == attempts or not _may_pass(fault, tell=at_once and attempt == 1):
+            enough = _ONLY_READS_ATTEMPTS if isinstance(fault, DatabaseReadsOnly) else attempts
+            if attempt >= min(enough, attempts) or not _may_pass(fault, tell=at_once and attempt == 1):
                 raise
             sleep(min(uniform(0.02, 0.1) * 2**attempt, 1.5))  # jitter, or the same two would meet again
     raise AssertionError("unreachable")

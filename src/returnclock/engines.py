@@ -5,6 +5,7 @@ Imports the column types.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +18,7 @@ from sqlalchemy.engine import ExceptionContext, make_url
 
 from returnclock.errors import BadDatabaseAddress
 from returnclock.settings import redacted
-from returnclock.sqlstates import is_of_no_more_use
+from returnclock.sqlstates import only_reads, reason_of
 from returnclock.tables.expressions import sqlite_later
 from returnclock.tables.instants import sqlite_local, sqlite_utc_of, sqlite_utc_of_epoch
 from returnclock.tables.keys import Packed
@@ -101,6 +102,7 @@ def _open(parsed: URL, pool_size: int) -> Engine:
         hide_parameters=True,
         json_serializer=json_text,
         connect_args=_postgresql(parsed) if backend == "postgresql" else _mariadb(),
+        pool_logging_name="returnclock",
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
@@ -113,12 +115,28 @@ def _open(parsed: URL, pool_size: int) -> Engine:
 
 
 def _give_up_connections(context: ExceptionContext) -> None:
-    """Have all connections made again after an error which the next one over the same connection would meet too.
+    """Have all connections made again where one turns out to only read.
 
     After a failover the socket to the former primary may live on, and a pool would write to it until it is half an hour old.
     """
-    if is_of_no_more_use(context.original_exception):
+    if only_reads(context.original_exception):
         context.is_disconnect = True
+
+
+def _tell_of_a_lost_connection(record: logging.LogRecord) -> bool:
+    """Turn into one line what the pool tells with a traceback of a connection that was lost before it came back to it.
+
+    Its transaction had ended by then, and the pool makes another one: nothing is to be done.
+    """
+    fault = record.exc_info[1] if record.exc_info else None
+    if fault is not None and "reset" in str(record.msg):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args = "a connection was lost and is made again: %s", (reason_of(fault),)
+        record.exc_info = None
+    return True
+
+
+logging.getLogger("sqlalchemy.pool.impl.QueuePool.returnclock").addFilter(_tell_of_a_lost_connection)
 
 
 def _postgresql(parsed: URL) -> dict[str, Any]:

@@ -21,8 +21,6 @@ _PASSING_MARIADB = {1020, 1053, 1205, 1213, 1317, 1927, 1969, 2006, 2013}
 _READS_ONLY_SQLSTATE = "25006"
 _READS_ONLY_MARIADB = {1792, 1836}
 _OPTION_MARIADB = 1290  # an option forbids it, which is --read-only or any other
-# MariaDB ends the session with these words, of which SQLAlchemy does not know that nothing comes after them.
-_ENDED_MARIADB = {1053, 1927}
 
 # What is said to whoever asks for a connection. libpq hands on its words alone, without their SQLSTATE, and so do poolers.
 _NO_CONNECTION_LEFT = (
@@ -68,11 +66,6 @@ def only_reads(told: BaseException | None) -> bool:
     return number in _READS_ONLY_MARIADB or (number == _OPTION_MARIADB and "read-only" in str(told))
 
 
-def is_of_no_more_use(told: BaseException | None) -> bool:
-    """Whether the connection over which the driver's error came is better closed than kept for the next one."""
-    return only_reads(told) or _first(told) in _ENDED_MARIADB
-
-
 def is_no_connection_left(fault: DBAPIError) -> bool:
     """Whether the server has given all its connections, or all of the account, to others."""
     return number_of(fault) in _NO_CONNECTION_LEFT_MARIADB or _says(fault, _NO_CONNECTION_LEFT)
@@ -113,7 +106,7 @@ def named_reason(fault: BaseException) -> str:
     return f"{type(fault).__name__}: {fault}"
 
 
-def reason_of(fault: Exception) -> str:
+def reason_of(fault: BaseException) -> str:
     """The first line of what the database said, or of the fault where it was not the database's; never empty."""
     told: Any = getattr(fault, "orig", None) or fault
     of_mariadb = len(told.args) == 2 and isinstance(told.args[0], int)  # (number, words), which nobody wants to read as a tuple

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -54,6 +55,17 @@ def test_an_upgrade_from_nothing_makes_the_tables_of_the_code_and_a_second_one_c
     assert differences(engine) == []
     schema.require_current(engine)
     assert schema.missing_triggers(engine) == []
+    engine.dispose()
+
+
+def test_the_look_at_the_schema_at_each_start_is_told_to_no_log(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    engine = open_engine(database_url)
+    caplog.set_level(logging.INFO)
+    assert schema.found(engine) is None
+    schema.upgrade(engine)
+    caplog.clear()
+    schema.require_current(engine)
+    assert caplog.records == []
     engine.dispose()
 
 

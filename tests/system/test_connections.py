@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import textwrap
@@ -216,6 +217,27 @@ def test_a_session_that_ended_while_it_was_idle_is_no_fault(engine: Engine, end_
     end_session(mine)
     with writing(engine) as connection:
         assert ask(connection, OWN_ID).scalar_one() != mine
+
+
+def test_a_session_that_ended_before_its_connection_came_back_is_told_in_a_line_without_alarm(
+    mariadb: MariaDBServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = open_engine(mariadb.create_database())
+    administrator = create_engine(mariadb.url(), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    caplog.set_level(logging.INFO)
+
+    @event.listens_for(engine, "reset", once=True)
+    def end(driver: Any, *_: object) -> None:
+        with administrator.connect() as connection:
+            ask(connection, END, id=driver.thread_id())
+
+    with writing(engine) as connection:
+        connection.execute(text("SELECT 1"))
+    with writing(engine) as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    told = [(record.levelname, record.getMessage(), record.exc_info) for record in caplog.records]
+    assert told == [("INFO", "a connection was lost and is made again: Lost connection to MySQL server during query", None)]
+    engine.dispose()
 
 
 INTERRUPTED = {
