@@ -334,6 +334,7 @@ def test_what_celery_understands_in_an_address_stays_in_it(tmp_path: Path, url: 
             "postgresql://db/shop?user=u&password=***&sslmode=require",
         ),
         ("postgresql://db/shop?sslpassword=hunter2", "postgresql://db/shop?sslpassword=***"),
+        ("postgresql://db/shop?password=hun;ter2&user=u", "postgresql://db/shop?password=***&user=u"),
         ("sqlite:////srv/shop.db", "sqlite:////srv/shop.db"),
         ("amqp://guest@mq:5672//", "amqp://guest@mq:5672//"),
         ("could not reach mysql://u:hunter2@db/shop now", "could not reach mysql://u:***@db/shop now"),

@@ -13,7 +13,7 @@ from returnclock.settings.broker_words import check_words
 from returnclock.settings.values import text
 
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^:@/?#]*):(?P<password>.*)@", re.DOTALL)
-_SECRET_IN_QUERY = re.compile(r"(?i)([?&;][^=&;]*(?:pass|pwd|secret|token)[^=&;]*=)[^&;]*")
+_SECRET_IN_QUERY = re.compile(r"(?i)([?&;][^=&;]*(?:pass|pwd|secret|token)[^=&;]*=)[^&]*")
 # Sentinel and RabbitMQ take several addresses in one text, parted by semicolons.
 _NEXT_ADDRESS = re.compile(r";(?=[A-Za-z][\w+.-]*://)")
 
