@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, signals
 from celery.app.defaults import DEFAULTS
+from celery.apps import beat
+from celery.beat import Service
 from kombu import Connection
 
 from returnclock.settings import Settings, load
@@ -285,6 +290,41 @@ def test_beat_goes_on_when_the_broker_is_away_and_tells_it_once(
     told = [record.message for record in caplog.records if record.name == "returnclock.tasks.beat"]
     assert len(told) == 2 and "nobody listens" in told[0] and told[1] == "Ticks are sent again."
     assert waiting(beat_app) == 2
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("swallowed", [True, False], ids=["before the tick", "in the tick"])
+def test_beat_ends_though_the_signal_was_lost_in_the_client_of_the_broker(
+    beat_app: Celery, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, swallowed: bool
+) -> None:
+    service = Service(beat_app, scheduler_cls=TickScheduler)
+    beat.Beat(app=beat_app).install_sync_handler(service)
+    signals.beat_init.send(sender=service)
+
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:  # as the Redis client puts its buffer in order
+            raise ValueError("I/O operation on closed file")
+
+    monkeypatch.setattr(service.scheduler, "apply_async", interrupted)
+    with pytest.raises(SystemExit):
+        if swallowed:
+            with suppress(ValueError):
+                interrupted()
+            service.scheduler.tick()
+        else:
+            send(service.scheduler, "quick", 1)
 
 
 # -- the folders

@@ -7,10 +7,17 @@ until a worker looks at it. Comes in by the name that ``configuration`` hands to
 from __future__ import annotations
 
 import logging
+import signal
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from types import FrameType
+from typing import Any, NoReturn
 
+from celery import signals
 from celery.beat import Scheduler
+
+from returnclock.tasks.wording import reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +35,17 @@ class TickScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no types.
 
     _channel: Any = None
     _trouble = ""
+    _told_to_stop = False
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send what is due; the seconds until more is. Ends beat where it was told to stop and something kept it from it."""
+        if self._told_to_stop:
+            raise SystemExit
+        return float(super().tick(*args, **kwargs))
+
+    def stop(self) -> None:
+        """Let the next tick be none."""
+        self._told_to_stop = True
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send one tick. A tick that cannot be sent is not sent later either: the next one does its work."""
@@ -36,7 +54,9 @@ class TickScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no types.
             if waiting < self._room_for(entry):
                 self.apply_async(entry, producer=producer, advance=False)
         except Exception as fault:  # whatever a broker raises, beat goes on
-            self._tell(_AWAY, f" It says: {fault}")
+            if self._told_to_stop:
+                raise SystemExit from fault
+            self._tell(_AWAY, f" It says: {reason_of(fault)}.")
             # What was lost with a connection is not all noticed by what is built on it: the next tick begins anew.
             with suppress(Exception):
                 self.close()
@@ -81,3 +101,20 @@ class TickScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no types.
         """Let the connection go, and the channel with it; the next tick makes another."""
         self._channel = None
         super().close()
+
+
+@signals.beat_init.connect
+def _heed_signals(sender: Any, **_: Any) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+        if callable(before) and isinstance(sender.scheduler, TickScheduler):
+            signal.signal(number, partial(_stop, sender.scheduler, before))
+
+
+def _stop(
+    scheduler: TickScheduler, before: Callable[[int, FrameType | None], NoReturn], number: int, frame: FrameType | None
+) -> None:
+    # Celery's handler raises SystemExit wherever beat is at that moment. In the middle of an answer of Redis the client's own
+    # tidying up raises another error in its place, which looks like a broker that is away, and beat would go on.
+    scheduler.stop()
+    before(number, frame)
