@@ -88,6 +88,11 @@ def _common() -> dict[str, Any]:
         # A cold shutdown (SIGQUIT) waits this long, then gives the messages back.
         "worker_soft_shutdown_timeout": 10,
         "worker_proc_alive_timeout": 30,
+        # RabbitMQ would give the queue of remote control to one process of a name alone: a second worker of the machine ends, a
+        # second beat complains for ever, and so does one that connects again before the server has missed it. Durable, because
+        # RabbitMQ does away with what is neither; both go ten seconds after their process.
+        "control_queue_exclusive": False,
+        "control_queue_durable": True,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         # In memory. The usual shelve remembers when a tick was last sent, which a tick has no use for, and a full disk
