@@ -136,4 +136,8 @@ def run_beat(arguments: Sequence[str] = ()) -> int:
 
 
 def _start(program: str, *arguments: str) -> int:
-    return int(app.start(["--quiet", program, *arguments]) or 0)
+    # As `app.start` does it, which keeps the exit code to itself: a worker that could not go on would end with 0.
+    from celery.bin.celery import celery
+
+    celery.params[0].default = app
+    return int(celery.main(args=["--quiet", program, *arguments], standalone_mode=False) or 0)

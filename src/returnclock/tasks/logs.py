@@ -15,6 +15,7 @@ from celery import signals
 
 from returnclock.logbook import BriefFormatter, ConsoleFormatter, JsonFormatter
 from returnclock.settings import Settings
+from returnclock.tasks.plain_words import speak_plainly
 
 FILE_BYTES = 5_000_000
 OLD_FILES = 3
@@ -46,6 +47,7 @@ def to_file_and_stderr(settings: Settings, program: str) -> None:
     logging.captureWarnings(True)
     for name, level in _QUIETED.items():
         logging.getLogger(name).setLevel(level)
+    speak_plainly()
 
     def leave_as_it_is(**_: object) -> None:
         """Celery sets up no logging of its own where somebody listens to this signal."""
