@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ from kombu import Connection
 
 from returnclock.settings import Settings, load
 from returnclock.tasks import app as own_app
-from returnclock.tasks import caller
+from returnclock.tasks import caller, logs
 from returnclock.tasks.beat import MAX_WAITING, SELDOM_S, TickScheduler
 from returnclock.tasks.configuration import (
     HARD_LIMIT_S,
@@ -418,3 +419,29 @@ def test_the_results_folder_may_vanish_at_any_time(results: Any, tmp_path: Path)
     results.forget("nobody")
     results.store_result("one", {"task": "audit"}, "SUCCESS")
     assert results.get_result("one") == {"task": "audit"}
+
+
+def test_a_full_disk_keeps_nobody_from_beginning(embedded: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "write_bytes", no_space)
+    with Celery("full-test", set_as_current=False) as app:
+        app.conf.update(celery_settings(embedded, ["audit"]))
+        with pytest.raises(OSError, match="No space"):
+            app.backend.set(b"key", "value")
+
+
+@pytest.mark.parametrize(("fault", "told"), [(OSError(28, "No space left on device"), False), (KeyError("x"), True)])
+def test_a_line_that_finds_no_room_in_the_file_of_the_log_is_no_traceback_on_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: Exception, told: bool
+) -> None:
+    handler = logs._file(tmp_path / "log" / "worker.log")
+    assert handler is not None
+    try:
+        raise fault
+    except Exception:
+        handler.handleError(logging.makeLogRecord({"msg": "something"}))
+    handler.close()
+    assert ("Traceback" in capsys.readouterr().err) is told
+
+
+def no_space(*_: object) -> None:
+    raise OSError(28, "No space left on device")

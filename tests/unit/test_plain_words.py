@@ -51,8 +51,8 @@ def logged(level: int, message: str, *args: object) -> logging.LogRecord:
             logging.WARNING,
         ),
         (
-            "consumer: Connection to broker lost. Trying to re-establish the connection... (%r)",
-            (AWAY,),
+            "%s (%r)",
+            ("consumer: Connection to broker lost. Trying to re-establish the connection...", AWAY),
             "consumer: Connection to broker lost. Trying to re-establish the connection... "
             "(Error 111 connecting to 127.0.0.1:6379. Connection refused)",
             logging.ERROR,

@@ -28,6 +28,23 @@ _QUIETED = {
 }
 
 
+class _MayBeFull(logging.Handler):
+    """A handler that is silent when the disk is full: what matters is on stderr too, without a traceback for each line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Tell of any other error, as ``logging`` does."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+class _Rotated(_MayBeFull, RotatingFileHandler):
+    pass
+
+
+class _Followed(_MayBeFull, WatchedFileHandler):
+    pass
+
+
 def to_file_and_stderr(settings: Settings, program: str) -> None:
     """Take over the logging of this process, which is the worker or beat, from Celery."""
     as_json = settings.log_format == "json"
@@ -55,7 +72,7 @@ def to_file_and_stderr(settings: Settings, program: str) -> None:
     def leave_rotation_to_the_parent(**_: object) -> None:
         # Two processes that rotate one file lose lines; a child follows the file to its new name instead.
         if kept:
-            own = WatchedFileHandler(path, encoding="utf-8")
+            own = _Followed(path, encoding="utf-8")
             own.setFormatter(formatter)
             logging.getLogger().removeHandler(kept)
             logging.getLogger().addHandler(own)
@@ -68,6 +85,6 @@ def _file(path: Path) -> logging.Handler | None:
     """The log file, or None where nothing can be written, as in a container with a read-only file system."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
+        return _Rotated(path, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
     except OSError:
         return None

@@ -60,9 +60,9 @@ def in_plain_words(record: logging.LogRecord) -> bool:
                 record.msg, record.args = said.format(reason=reason), ()
                 record.levelno, record.levelname = level, logging.getLevelName(level)
                 return True
-        record.args = tuple(_Words(reason) if isinstance(each, BaseException) else each for each in told)
-    if record.args and any(isinstance(each, str) for each in told):
-        record.args = tuple(_scheme(each) if isinstance(each, str) else each for each in record.args)
+        told = tuple(_Words(reason) if isinstance(each, BaseException) else each for each in told)
+    if told:
+        record.args = tuple(_scheme(each) if type(each) is str else each for each in told)
     return True
 
 
