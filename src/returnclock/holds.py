@@ -214,8 +214,8 @@ def moved_values(book: Rulebook, kind: DeadlineKind, row: Any, reckoned: Reckoni
         # A warning that was owed and is out, or was owed and is not, stays owed: only a new date brings a new one.
         "to_warn": warn_by if promised_moved and warn_by else row.warn_by,
         "to_spared": None if promised_moved else row.spared_at,
-        # Amnesty asks for a warning from this date on: an older one told another date.
-        "to_stamped": now if promised_moved else row.stamped_at,
+        # Where the new date brings a warning of its own, amnesty asks for that one: an older one told another date.
+        "to_stamped": now if promised_moved and warn_by else row.stamped_at,
         "to_schedule": {
             **row.schedule,
             "last_day": reckoned.last_day.isoformat(),

@@ -267,3 +267,12 @@ def test_a_dry_run_keeps_its_limit_over_all_kinds(market: Market) -> None:
     market.clock.at = MONDAY + 30 * DAY
     foretold = market.run("flag-late-refunds", dry_run=True, limit=6)["changed"]
     assert foretold == market.run("flag-late-refunds", limit=6)["changed"] == 6
+
+
+def test_a_short_extension_that_leaves_no_time_for_a_reminder_keeps_the_warnings_that_are_out(
+    market: Market, dispute: int
+) -> None:
+    warn(market, FIRST, LAST)
+    Operator(market).extend("disputes", dispute, at=DUE - 2 * HOUR, add="4 hours")
+    assert market.run("escalate-disputes", at=DUE + 4 * HOUR - SECOND)["changed"] == 0
+    assert market.run("escalate-disputes", at=DUE + 4 * HOUR)["changed"] == 1

@@ -48,7 +48,9 @@ deadlines = Table(
     Column("settled_at", Instant, comment="When it stopped running: met, fired or void."),
     Column("round", Integer, nullable=False, server_default=text("0"), comment="How often it was re-opened or moved in place."),
     Column("schedule", Document, nullable=False, comment="Zone, calendar, last day and reminders, as counted."),
-    Column("stamped_at", Instant, nullable=False, comment="When promised_at was given; set anew whenever it moves."),
+    Column(
+        "stamped_at", Instant, nullable=False, comment="When promised_at was given; set anew with each date that is warned of."
+    ),
     Column(
         "warn_by", Instant, comment="A reminder that we owe must be out by then, or amnesty is due; moves with promised_at."
     ),

@@ -228,7 +228,12 @@ def _create_clock() -> None:
             "round", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="How often it was re-opened in place."
         ),
         sa.Column("schedule", Document, nullable=False, comment="Zone, calendar, last day and reminders, as counted."),
-        sa.Column("stamped_at", Instant, nullable=False, comment="When promised_at was given; set anew whenever it moves."),
+        sa.Column(
+            "stamped_at",
+            Instant,
+            nullable=False,
+            comment="When promised_at was given; set anew with each date that is warned of.",
+        ),
         sa.CheckConstraint("state IN ('running', 'held', 'met', 'fired', 'void')", name=("ck_clock_deadlines_state")),
         sa.PrimaryKeyConstraint("id", name=("pk_clock_deadlines")),
         sa.UniqueConstraint("subject_id", "kind", "starts_at", name=("uq_clock_deadlines_subject_id_kind_starts_at")),
