@@ -162,7 +162,9 @@ def _batch(means: _Means, kind: DeadlineKind, progress: Progress, size: int) -> 
     guards, hand = means.guards, means.hand
     with writing(means.engine) as connection:
         now = means.clock.now(connection)
-        size = room(connection, kind, now, guards, size)
+        most = room(connection, kind, now, guards, size)
+        if not most:
+            return 0, KindTally()
         allowed = may_act(connection, kind, now)
         looked_at, claimed = claims.claim(
             connection, kind, deadlines.c.due_at, now, size, progress, allowed, before_firing(kind)
@@ -171,6 +173,9 @@ def _batch(means: _Means, kind: DeadlineKind, progress: Progress, size: int) -> 
         unready = [row for row in ready if row.unwarned]
         spared = spare(connection, kind, hand, now, unready) if unready else set()
         ready = [row for row in ready if row.id not in spared] if spared else ready
+        if len(ready) > most:
+            # Only here: a batch that looked at no more than may fire would stop for ever at some that are not true any more.
+            ready, looked_at = ready[:most], most
         if not ready:
             return looked_at, KindTally(examined=len(claimed), skipped=len(claimed))
         queued = fire(connection, kind, hand, now, ready, digest_at=means.digest_at, noted=means.is_heeded(kind))

@@ -276,3 +276,16 @@ def test_a_short_extension_that_leaves_no_time_for_a_reminder_keeps_the_warnings
     Operator(market).extend("disputes", dispute, at=DUE - 2 * HOUR, add="4 hours")
     assert market.run("escalate-disputes", at=DUE + 4 * HOUR - SECOND)["changed"] == 0
     assert market.run("escalate-disputes", at=DUE + 4 * HOUR)["changed"] == 1
+
+
+def test_deadlines_that_are_not_true_any_more_do_not_use_up_the_cap(market: Market) -> None:
+    market.configure('[ops]\nwarning_lead = "none"\nburst_a_minute = 2\n')
+    stale = [market.dispute(), market.dispute()]
+    good = market.dispute(opened_at=MONDAY + HOUR)
+    market.run("stamp", at=MONDAY + HOUR)
+    for dispute in stale:  # a mistake, which is reported; until it is mended the deadline stays, and cannot fire
+        market.update("disputes", dispute, awaiting_seller_since=MONDAY + 3650 * DAY)
+    market.run("stamp")
+
+    assert market.run("escalate-disputes", at=DUE + HOUR)["changed"] == 1
+    assert market.states("seller_response", good) == ["fired"]
