@@ -18,6 +18,7 @@ from returnclock.engines import open_engine
 from returnclock.round import MOST_IN_HAND
 from returnclock.tables.clock import changes
 from returnclock.tables.market import metadata
+from tests.database.desk import Operator
 from tests.database.market import DAY, MONDAY, Market
 from tests.servers import MariaDBServer, PostgresServer
 
@@ -84,6 +85,19 @@ def fresh_market(database_url: str, tmp_path: Path) -> Iterator[Market]:
     """A market whose database no other test uses: its schema may be changed."""
     for engine in migrated(database_url):
         yield Market(engine, tmp_path)
+
+
+@pytest.fixture
+def operator(market: Market) -> Operator:
+    return Operator(market)
+
+
+@pytest.fixture
+def dispute(market: Market) -> int:
+    """A dispute whose seller has been silent since Monday, stamped."""
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    return dispute
 
 
 @pytest.fixture

@@ -12,13 +12,6 @@ DUE = MONDAY + 5 * DAY
 EVERY_KIND = ["return_goods", "refund_only", "exchange_goods"]
 
 
-@pytest.fixture
-def dispute(market: Market) -> int:
-    dispute = market.dispute()
-    market.run("stamp", at=MONDAY)
-    return dispute
-
-
 def status(market: Market, dispute: int) -> str:
     return str(market.row("disputes", dispute).status)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import pytest
-
 from returnclock.cli.report import gather, judge
 from returnclock.metrics import Exposition
 from returnclock.web.app import make_app
@@ -13,18 +11,6 @@ from tests.database.desk import Operator
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 
 FORGOTTEN = MONDAY + 7 * DAY
-
-
-@pytest.fixture
-def operator(market: Market) -> Operator:
-    return Operator(market)
-
-
-@pytest.fixture
-def dispute(market: Market) -> int:
-    dispute = market.dispute()
-    market.run("stamp", at=MONDAY)
-    return dispute
 
 
 def verdict(market: Market, at: datetime) -> tuple[int, str]:

@@ -20,11 +20,6 @@ HELD, RAN = MONDAY + DAY, MONDAY + 8 * DAY  # the same time of day: seven days
 
 
 @pytest.fixture
-def operator(market: Market) -> Operator:
-    return Operator(market)
-
-
-@pytest.fixture
 def dispute(market: Market) -> int:
     dispute = market.dispute(order_id=market.order(country="DE"))
     market.run("stamp", at=MONDAY)

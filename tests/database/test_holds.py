@@ -21,18 +21,6 @@ DUE = MONDAY + 5 * DAY
 HELD, RAN = MONDAY + DAY, MONDAY + 8 * DAY  # the same time of day: seven days
 
 
-@pytest.fixture
-def operator(market: Market) -> Operator:
-    return Operator(market)
-
-
-@pytest.fixture
-def dispute(market: Market) -> int:
-    dispute = market.dispute()
-    market.run("stamp", at=MONDAY)
-    return dispute
-
-
 def test_nothing_happens_under_a_hold_and_what_was_left_comes_after_it(
     market: Market, operator: Operator, dispute: int
 ) -> None:

@@ -14,18 +14,6 @@ from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 DUE = MONDAY + 5 * DAY
 
 
-@pytest.fixture
-def operator(market: Market) -> Operator:
-    return Operator(market)
-
-
-@pytest.fixture
-def dispute(market: Market) -> int:
-    dispute = market.dispute()
-    market.run("stamp", at=MONDAY)
-    return dispute
-
-
 @pytest.mark.parametrize(
     ("how", "later"), [({"add": "2"}, 2 * DAY), ({"add": "6 hours"}, 6 * HOUR), ({"until": DUE + DAY}, DAY)]
 )

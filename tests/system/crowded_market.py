@@ -30,6 +30,8 @@ LETTERS_OF_ONE = sum(
 DELIVERED = 1_000_000  # the ids of orders that were delivered; those below belong to the disputes and refunds
 NOT_DUE = 500_000  # the ids of rows whose time has not come
 PARTIES = 20
+# How a session is asked for the number by which an administrator ends it.
+OWN_ID = {"postgresql": "SELECT pg_backend_pid()", "mariadb": "SELECT connection_id()"}
 
 
 def open_market(url: str) -> Engine:

@@ -33,7 +33,7 @@ from returnclock.settings import DatabaseSettings
 from returnclock.sqlstates import is_passing
 from tests.servers import MariaDBServer, PgBouncer, PostgresServer
 from tests.servers.process import HOST, free_port, wait_until
-from tests.system.crowded_market import act, broken_laws, fill, open_market, wired
+from tests.system.crowded_market import OWN_ID, act, broken_laws, fill, open_market, wired
 from tests.system.deployment import Deployment
 from tests.system.processes import Worker, work_together
 
@@ -49,7 +49,6 @@ LIMITED = {
     "postgresql": ("UTC", "150s", "15s", "1min", "read committed"),
     "mariadb": ("+00:00", 150, 15, 15, 60, "READ-COMMITTED"),
 }
-OWN_ID = {"postgresql": "SELECT pg_backend_pid()", "mariadb": "SELECT connection_id()"}
 SEEN = {
     "postgresql": "SELECT pid FROM pg_stat_activity WHERE pid = :id",
     "mariadb": "SELECT id FROM information_schema.processlist WHERE id = :id",

@@ -15,9 +15,7 @@ from returnclock.database import reading, retried, writing
 from returnclock.engines import open_engine
 from returnclock.errors import DatabaseReadsOnly
 from tests.servers import MariaDBServer, PostgresServer
-from tests.system.crowded_market import wired
-
-OWN_ID = {"postgresql": "SELECT pg_backend_pid()", "mariadb": "SELECT connection_id()"}
+from tests.system.crowded_market import OWN_ID, wired
 
 
 def session(connection: Connection) -> int:
