@@ -44,6 +44,18 @@ def in_rounds(batches: Sequence[Callable[[int], int]], *, limit: int | None, siz
     return taken
 
 
+def in_halves(take: Callable[[int], int], size: int) -> int:
+    """Take a batch that a row breaks once more, as two of half its size; the second only where the first was full.
+
+    ``take`` comes back here for whichever half is broken too, until the row is alone: a dozen batches for a thousand rows.
+
+    Returns:
+        how many rows were taken.
+    """
+    half = take(size // 2)
+    return half if half < size // 2 else half + take(size - size // 2)
+
+
 def counted(connection: Connection, chosen: Select[Any], most: int | None = COUNTED) -> int:
     """How many rows a query chooses, up to ``most``; None counts all."""
     return int(connection.execute(select(func.count()).select_from(chosen.limit(most).subquery())).scalar_one())

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, exists, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import problems
-from returnclock.batches import counted, until_short
+from returnclock.batches import counted, in_halves, until_short
 from returnclock.bulk import delete_rows
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
@@ -98,12 +98,11 @@ def _batch_or_halves(run: _Run, size: int) -> int:
     except Exception as fault:  # whatever a row can cause: the rows beside it are stamped
         if _is_no_row_s_fault(fault):
             raise
-        if size == 1 and run.in_hand:
-            return _set_aside(run, fault)
         if size == 1:
-            raise
-    half = _batch_or_halves(run, size // 2)
-    return half if half < size // 2 else half + _batch_or_halves(run, size - size // 2)
+            if not run.in_hand:
+                raise
+            return _set_aside(run, fault)
+    return in_halves(partial(_batch_or_halves, run), size)
 
 
 def _is_no_row_s_fault(fault: Exception) -> bool:

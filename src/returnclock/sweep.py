@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, Row, func, select
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import claims, histogram, unfireable
-from returnclock.batches import in_rounds
+from returnclock.batches import in_halves, in_rounds
 from returnclock.claims import Progress
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
@@ -121,8 +121,7 @@ def _batch_into(tally: Tally, progress: Progress, means: _Means, kind: DeadlineK
         if nothing_claimed or (isinstance(fault, DBAPIError) and not is_of_a_row(fault)):
             raise
         if size > 1:
-            half = _batch_into(tally, progress, means, kind, size // 2)
-            return half if half < size // 2 else half + _batch_into(tally, progress, means, kind, size - size // 2)
+            return in_halves(partial(_batch_into, tally, progress, means, kind), size)
         looked_at, done = 1, KindTally(examined=1, skipped=1)
         tally.problems += retried(partial(_set_aside, means, kind, progress, fault))
     progress.after = progress.claimed  # only now: a batch that is tried again must claim the same
