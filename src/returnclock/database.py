@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from random import uniform
 from time import monotonic, sleep
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import ColumnElement
 
+from returnclock.clock import Clock
 from returnclock.engines import STATEMENT_S, shown
 from returnclock.errors import (
     BadDatabaseAddress,
@@ -87,6 +89,12 @@ def reading(engine: Engine, *, within_s: float | None = None) -> Iterator[Connec
         connection = raw.execution_options(returnclock_reads=True)
         with connection.begin(), _limited(connection, within_s):
             yield connection
+
+
+def asked_time(engine: Engine, clock: Clock) -> datetime:
+    """What time it is, asked in a transaction of its own. Raises as `reading` does."""
+    with reading(engine) as connection:
+        return clock.now(connection)
 
 
 def takes_writes(connection: Connection) -> bool:

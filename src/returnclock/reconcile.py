@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Select, exists, insert, literal, or_, select, update
 
 from returnclock.clock import Clock
-from returnclock.database import reading, retried, writing
+from returnclock.database import asked_time, reading, retried, writing
 from returnclock.faults import EARLIEST
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
@@ -46,7 +46,7 @@ def reconcile(
 
     What is held under no hold runs again: no tick would ever come back for it.
     """
-    now = retried(partial(_now, engine, clock))
+    now = retried(partial(asked_time, engine, clock))
     retried(partial(_name_tables, engine, book))
     for kind in book.active():
         for query in _queries(kind, book):
@@ -61,11 +61,6 @@ def reconcile(
     for name, number in released.items():
         tally.of(name).changed += number
     return tally
-
-
-def _now(engine: Engine, clock: Clock) -> datetime:
-    with reading(engine) as connection:
-        return clock.now(connection)
 
 
 def _name_tables(engine: Engine, book: Rulebook) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, insert, update
 
 from returnclock import pauses
 from returnclock.clock import FrozenClock
-from returnclock.database import reading, retried, writing
+from returnclock.database import asked_time, reading, retried, writing
 from returnclock.errors import BadUsage, Refused
 from returnclock.interventions import standing
 from returnclock.jobs import Job, has_work, job_for
@@ -167,14 +167,9 @@ def _summary(result: dict[str, Any]) -> str:
 
 def _rehearse(wiring: Wiring, task: str, trigger: Trigger, actor: str, limit: int | None) -> dict[str, Any]:
     begun = perf_counter()
-    now = retried(partial(_now, wiring))
+    now = retried(partial(asked_time, wiring.engine, wiring.clock))
     tally = job_for(wiring, task)(Job(wiring, Hand(actor), limit, dry_run=True))
     return _result(task, None, trigger, now, tally, perf_counter() - begun) | {"dry_run": True}
-
-
-def _now(wiring: Wiring) -> datetime:
-    with reading(wiring.engine) as connection:
-        return wiring.clock.now(connection)
 
 
 def _hand(trigger: Trigger, actor: str) -> str:

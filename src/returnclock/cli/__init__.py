@@ -30,6 +30,7 @@ from returnclock.cli import (
     watch,
     work,
 )
+from returnclock.cli.output import refusal
 from returnclock.errors import ReturnclockError
 
 
@@ -51,11 +52,11 @@ class Commands(click.Group):
             if type(fault).__module__.startswith("sqlalchemy."):
                 from sqlalchemy.exc import DBAPIError
 
-                from returnclock.sqlstates import is_passing, reason_of
+                from returnclock.sqlstates import is_passing
 
                 passes = isinstance(fault, DBAPIError) and is_passing(fault)
                 hint = ". Somebody else has a row in hand, or the connection was lost: try again." if passes else ""
-                click.echo(f"returnclock: the database refused: {reason_of(fault)}{hint}", err=True)
+                click.echo(f"returnclock: {refusal(fault)}{hint}", err=True)
                 ctx.exit(1)
             raise
 

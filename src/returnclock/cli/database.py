@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from returnclock.cli.output import json_option, print_json
+from returnclock.cli.output import json_option, print_json, refusal
 from returnclock.errors import Refused, ReturnclockError
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ def check_schema(ctx: click.Context, as_json: bool) -> None:
     """Say whether schema, triggers and mapped tables are as they must be (0 OK, 1 warning, 2 critical, 3 unknown)."""
     from sqlalchemy.exc import DBAPIError
 
-    from returnclock.sqlstates import reason_of
     from returnclock.wiring import wire
 
     listed: list[str] = []
@@ -60,7 +59,7 @@ def check_schema(ctx: click.Context, as_json: bool) -> None:
         except ReturnclockError as fault:
             code, told = 2, str(fault)
         except DBAPIError as fault:
-            code, told = 2, f"the database refused: {reason_of(fault)}"
+            code, told = 2, refusal(fault)
     word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[code]
     if as_json:
         print_json({"status": word, "message": told, "findings": listed, "kinds_off": without})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from returnclock.cli.output import instant, json_option, moment_option, print_json, print_table, style
+from returnclock.cli.output import instant, json_option, moment_option, print_json, print_table, refusal, style
 from returnclock.errors import NotFound, ReturnclockError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ def check(ctx: click.Context, as_json: bool) -> None:
     from sqlalchemy.exc import DBAPIError
 
     from returnclock.cli.report import gather, judge
-    from returnclock.sqlstates import reason_of
     from returnclock.wiring import wire
 
     try:
@@ -38,7 +37,7 @@ def check(ctx: click.Context, as_json: bool) -> None:
         except ReturnclockError as fault:
             code, told, report = 2, str(fault), {}
         except DBAPIError as fault:  # with any other exit code than this it would be taken for a mere warning
-            code, told, report = 2, f"the database refused: {reason_of(fault)}", {}
+            code, told, report = 2, refusal(fault), {}
     word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[code]
     if as_json:
         print_json({"status": word, "message": told, "report": report})

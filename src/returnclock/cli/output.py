@@ -43,6 +43,13 @@ def moment_option(name: str, *, help: str) -> Callable[[Any], Any]:
     return click.option(name, type=Moment(), metavar="TIME", help=help)
 
 
+def refusal(fault: Exception) -> str:
+    """What the database refused, in one line and without the statement."""
+    from returnclock.sqlstates import reason_of
+
+    return f"the database refused: {reason_of(fault)}"
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document; instants as ISO 8601 in UTC."""
     click.echo(json.dumps(value, default=plain, ensure_ascii=False, indent=2))

@@ -23,7 +23,7 @@ from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import schema
-from returnclock.database import reading
+from returnclock.database import asked_time
 from returnclock.errors import DatabaseUnreachable, Refused
 from returnclock.mail import FolderMailer
 from returnclock.settings import Settings
@@ -158,8 +158,7 @@ class _Watch:
 
     def _now(self) -> datetime | None:
         try:
-            with reading(self._wiring.engine) as connection:
-                return self._wiring.clock.now(connection)
+            return asked_time(self._wiring.engine, self._wiring.clock)
         except (DatabaseUnreachable, DBAPIError):
             return None
 
