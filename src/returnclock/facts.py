@@ -21,10 +21,11 @@ from returnclock.calendars import Calendar, CalendarBook, zone
 from returnclock.courses import Ground, ground
 from returnclock.errors import UnknownCountry, UnknownSubdivision, UnknownZone
 from returnclock.kinds import DeadlineKind, Party
+from returnclock.localtime import end_of_local_day
 from returnclock.policy import Policy, Reckoning
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import archive, deadlines
-from returnclock.tables.keys import among, as_text
+from returnclock.tables.keys import among, as_text, keys_of
 from returnclock.tables.types import Instant, read_instant
 from returnclock.vacations import announced, days_granted
 
@@ -58,7 +59,17 @@ class Counted:
             "counted_from": self.counted_from,
             "last_day": self.reckoning.last_day,
             "reminders": self.reckoning.reminders,
+            **ends_as_shown(self.policy, self.reckoning, zone(self.zone)),
         }
+
+
+def ends_as_shown(policy: Policy, reckoning: Reckoning, local: ZoneInfo) -> dict[str, str]:
+    """For ``schedule``: a date that by its policy would end with a day, and has been moved to another time, says so.
+
+    ``clock_due`` would otherwise promise the whole of that day.
+    """
+    moved = policy.ends == "end_of_day" and reckoning.promised_at != end_of_local_day(reckoning.last_day, local)
+    return {"ends": "same_time"} if moved else {}
 
 
 def read_facts(
@@ -87,11 +98,15 @@ def read_facts(
 
 
 def _with_vacations(connection: Connection, kind: DeadlineKind, rows: Sequence[Row[Any]]) -> Sequence[Any]:
-    # A shop's own sellers may have keys of any type; ``clock_vacations`` names those of the contract's table.
-    if kind.party is not Party.SELLER or kind.order_id is None or kind.market.mapped:
+    if not _heeds_vacations(kind):
         return rows
     of_all = announced(connection, {row.seller for row in rows} - {None})
     return [_WithVacations(row, of_all[row.seller]) if row.seller in of_all else row for row in rows] if of_all else rows
+
+
+def _heeds_vacations(kind: DeadlineKind) -> bool:
+    # A shop's own sellers may have keys of any type; ``clock_vacations`` names those of the contract's table.
+    return kind.party is Party.SELLER and kind.order_id is not None and not kind.market.mapped
 
 
 def read_archived(connection: Connection, kind: DeadlineKind, subject_ids: Sequence[str]) -> dict[str, list[Any]]:
@@ -174,6 +189,16 @@ def _away(book: Rulebook, kind: DeadlineKind, facts: Any, local: ZoneInfo) -> fr
     if kind.party is not Party.SELLER or not isinstance(facts, _WithVacations):
         return frozenset()
     return frozenset(days_granted(facts.vacations, local, book.guards.vacation_days_a_year))
+
+
+def away_of(
+    connection: Connection, book: Rulebook, kind: DeadlineKind, subject_ids: Sequence[str]
+) -> dict[str, frozenset[date]]:
+    """The days of vacation that are granted today to the sellers who must act, by subject; for kinds of other parties none."""
+    if not subject_ids or not _heeds_vacations(kind):
+        return {}
+    rows = read_facts(connection, kind, keys_of(subject_ids, kind.subject_key))
+    return {row.subject_id: _away(book, kind, row, zone_or(row.seller_time_zone, book.market_zone)) for row in rows}
 
 
 class _WithVacations:

@@ -17,6 +17,7 @@ from returnclock.database import insert_new
 from returnclock.interventions import standing
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
+from returnclock.moves import shifted_warning
 from returnclock.rulebook import Guards
 from returnclock.tables.clock import deadlines
 from returnclock.tables.clock import outbox as notices
@@ -88,12 +89,16 @@ def spare(connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime,
     late = _warned_at(connection, ids)
     known = _of_ids(connection, ids)
     granted = _granted(known, late, now)
-    moves = [{"of": deadline_id, "to_due": due, "to_spared": now} for deadline_id, due in granted.items()]
+    owing = {row.id: row for row in known}
+    moves = [
+        {"of": one, "to_due": due, "to_warn": shifted_warning(owing[one], due), "to_spared": now}
+        for one, due in granted.items()
+    ]
     moving = update(deadlines).where(deadlines.c.id == bindparam("of"), deadlines.c.state == "running")
     if moves:
-        moved = moving.values(due_at=bindparam("to_due"), spared_at=bindparam("to_spared"), remind_at=None)
-        connection.execute(moved, moves)
-        _tell(connection, kind, hand, now, {row.id: row for row in known}, moves, late)
+        moved = moving.values(due_at=bindparam("to_due"), warn_by=bindparam("to_warn"), spared_at=bindparam("to_spared"))
+        connection.execute(moved.values(remind_at=None), moves)
+        _tell(connection, kind, hand, now, owing, moves, late)
     return set(granted)
 
 

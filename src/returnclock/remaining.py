@@ -8,16 +8,17 @@ nobody gets a whole counted day more. Elapsed time is kept to the microsecond. I
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from returnclock.calendars import Calendar, Peak
 from returnclock.daycount import count_days, counts, rolled
+from returnclock.errors import BadPolicy
 from returnclock.localtime import end_of_local_day, later_instant, say_day, say_day_of_year, say_local, say_utc
 from returnclock.period import Period, Unit
-from returnclock.policy import Policy, Reckoning, reckon_from_promise
+from returnclock.policy import Policy, Reckoning, due_at, reckon_from_promise
 
 _ONE_DAY = timedelta(days=1)
 _OVER = time.max  # a day that is not counted is over before it begins: it gives and takes nothing
@@ -27,7 +28,8 @@ _OVER = time.max  # a day that is not counted is over before it begins: it gives
 class Dates:
     """The dates of a deadline as they stand, and what they are counted by.
 
-    starts: from when they were counted. spared: whether amnesty has moved ``due_at`` beyond the policy's grace.
+    starts: from when they were counted. calendar: by which they were counted. spared: whether amnesty has moved ``due_at``
+    beyond the policy's grace. away: days of a seller's vacation that what is counted from now on leaves out as well.
     """
 
     starts: datetime
@@ -38,6 +40,16 @@ class Dates:
     calendar: Calendar
     zone: ZoneInfo
     spared: bool = False
+    away: frozenset[date] = frozenset()
+
+    @property
+    def ahead(self) -> Calendar:
+        """The calendar for what is counted from now on. What has been counted was not counted by it."""
+        return self.calendar.layered(self.away)
+
+    def leaving_out(self, away: Collection[date], after: date) -> Dates:
+        """The same dates; of a vacation, the days after a day are left out of what is counted from that day on."""
+        return replace(self, away=frozenset(day for day in away if day > after))
 
     @property
     def unit(self) -> Unit:
@@ -51,6 +63,10 @@ class Dates:
     def ends_with_day(self) -> bool:
         """Whether the communicated moment is the end of the last day, and not one that was set by hand."""
         return self.policy.ends == "end_of_day" and self.promised_at == end_of_local_day(self.last_day, self.zone)
+
+    def day_before(self, moment: datetime) -> date:
+        """The last local day that was over at a moment."""
+        return moment.astimezone(self.zone).date() - _ONE_DAY
 
 
 def after_hold(dates: Dates, held: datetime, until: datetime) -> Reckoning:
@@ -77,7 +93,7 @@ def extended(dates: Dates, period: Period) -> Reckoning:
     said = f"Extended by {period} from {_local(dates.promised_at, dates)}."
     if period.unit.is_elapsed:
         return _to(dates, dates.promised_at + period.elapsed(), (said,))
-    count = count_days(dates.last_day, period, dates.calendar, dates.zone, peaks=False)
+    count = count_days(dates.last_day, period, dates.ahead, dates.zone, peaks=False)
     return _on_day(dates, count.last_day, (said, *count.steps))
 
 
@@ -86,49 +102,64 @@ def extended_until(dates: Dates, moment: datetime) -> Reckoning:
     return _to(dates, moment, ("Its date was set by hand.",))
 
 
-def layered(dates: Dates, now: datetime, away: frozenset[date]) -> Reckoning:
+def layered(dates: Dates, now: datetime) -> Reckoning:
     """The dates of a running deadline whose seller has announced a vacation: days after today that fall into it are skipped."""
     if now >= dates.promised_at or dates.unit.is_elapsed:
         return _kept(dates, ())
     today = now.astimezone(dates.zone).date()
     left = sum(counts(day, dates.unit, dates.calendar, dates.zone) for day in _days(today, dates.last_day))
-    under = replace(dates, calendar=dates.calendar.layered(away))
-    count = count_days(today, Period(left, dates.unit), under.calendar, dates.zone, peaks=False)
+    wanted, seasons = _with_seasons(dates, dates.unit, today, left)
+    count = count_days(today, Period(wanted, dates.unit), dates.ahead, dates.zone, peaks=False)
     if count.last_day <= dates.last_day:
         return _kept(dates, ())
     said = f"The seller has announced a vacation; of the days that count, {left} were still to come after {say_day(today)}."
-    return _on_day(under, count.last_day, (said, *count.steps))
+    return _on_day(dates, count.last_day, (said, *seasons, *count.steps))
+
+
+def rearmed(dates: Dates, fair: Period, now: datetime) -> Reckoning:
+    """The dates of a deadline that had fired and runs again: a fair time from now on, never before what was communicated."""
+    policy = dates.policy
+    try:
+        reckoned = due_at(now, replace(policy, period=fair), dates.ahead, dates.zone)
+    except BadPolicy:  # a roll that does not go with the period, or past what calendars know
+        reckoned = due_at(now, Policy(fair, remind=policy.remind), dates.ahead, dates.zone)
+    said = "It was undone and is counted anew from then."
+    if reckoned.promised_at < dates.promised_at:  # it had been fired by hand, or an amnesty ran
+        later = f"That would be before the date that was communicated, {_local(dates.promised_at, dates)}, which stays."
+        return _kept(dates, (said, *reckoned.steps, later))
+    return replace(reckoned, due_at=max(reckoned.due_at, dates.due_at), steps=(said, *reckoned.steps))
 
 
 def _day_after(dates: Dates, last_day: date, unit: Unit, held: datetime, until: datetime) -> tuple[date, list[str]]:
     """The last day after a hold, and why."""
-    (held_day, held_at), (day, at) = _place(dates, held, unit), _place(dates, until, unit)
+    held_day, held_at = _place(dates, held, unit, dates.calendar)
+    day, at = _place(dates, until, unit, dates.ahead)
     left = sum(counts(one, unit, dates.calendar, dates.zone) for one in _days(held_day, last_day))
     steps = [f"{_many(left, unit)} followed the day on which it was held, and as many follow the day on which it runs again."]
     if at > held_at:
         left += 1
         steps.append("It runs again later in the day than it was held: one more, so that no part of a day is lost.")
     wanted, seasons = _with_seasons(dates, unit, day, left)
-    count = count_days(day, Period(wanted, unit), dates.calendar, dates.zone, peaks=False)
+    count = count_days(day, Period(wanted, unit), dates.ahead, dates.zone, peaks=False)
     return count.last_day, [*steps, *seasons, *count.steps]
 
 
-def _place(dates: Dates, moment: datetime, unit: Unit) -> tuple[date, time]:
+def _place(dates: Dates, moment: datetime, unit: Unit, calendar: Calendar) -> tuple[date, time]:
     """The local day and its time of day; midnight is the end of the day before, and a day that is not counted is over."""
     local = moment.astimezone(dates.zone)
     if local.time() == time.min:
         return local.date() - _ONE_DAY, _OVER
-    return local.date(), local.time() if counts(local.date(), unit, dates.calendar, dates.zone) else _OVER
+    return local.date(), local.time() if counts(local.date(), unit, calendar, dates.zone) else _OVER
 
 
 def _with_seasons(dates: Dates, unit: Unit, start: date, wanted: int) -> tuple[int, list[str]]:
-    """Lengthen what is left by the peak seasons that it reaches only because it was held."""
+    """Lengthen what is left by the peak seasons that it reaches only because it was moved."""
     steps: list[str] = []
     if unit is not Unit.BUSINESS_DAY:
         return wanted, steps
     known = _seasons(dates, dates.starts.astimezone(dates.zone).date(), dates.last_day)
     while True:
-        last_day = count_days(start, Period(wanted, unit), dates.calendar, dates.zone, peaks=False).last_day
+        last_day = count_days(start, Period(wanted, unit), dates.ahead, dates.zone, peaks=False).last_day
         new = [season for season in _seasons(dates, start, last_day) if season not in known]
         if not new:
             return wanted, steps
@@ -160,7 +191,7 @@ def _on_day(dates: Dates, day: date, steps: Sequence[str]) -> Reckoning:
     """End on a local day as before: with the day, or at the communicated time of day."""
     steps = list(steps)
     if dates.policy.roll == "next_business_day":
-        moved = rolled(day, dates.calendar, dates.zone)
+        moved = rolled(day, dates.ahead, dates.zone)
         day = moved.last_day
         steps += moved.steps
     if dates.ends_with_day:
@@ -171,17 +202,17 @@ def _on_day(dates: Dates, day: date, steps: Sequence[str]) -> Reckoning:
 
 def _to(dates: Dates, promised_at: datetime, steps: Sequence[str], last_day: date | None = None) -> Reckoning:
     promised_at = max(promised_at, dates.promised_at).astimezone(UTC)
-    last_day = last_day or promised_at.astimezone(dates.zone).date()
-    reckoned = reckon_from_promise(
-        dates.starts, promised_at, max(last_day, dates.last_day), dates.policy, dates.calendar, dates.zone
-    )
+    # Of a deadline that ends with a day, the midnight after it is no part of the next one.
+    last = promised_at - timedelta(microseconds=dates.policy.ends == "end_of_day")
+    last_day = max(last_day or last.astimezone(dates.zone).date(), dates.last_day)
+    reckoned = reckon_from_promise(dates.starts, promised_at, last_day, dates.policy, dates.ahead, dates.zone)
     said = f"Now due {_local(promised_at, dates)}, {say_utc(promised_at)}."
     return replace(reckoned, due_at=max(reckoned.due_at, dates.due_at), steps=(*steps, said, *reckoned.steps))
 
 
 def _kept(dates: Dates, steps: tuple[str, ...]) -> Reckoning:
     """The dates as they were."""
-    reckoned = reckon_from_promise(dates.starts, dates.promised_at, dates.last_day, dates.policy, dates.calendar, dates.zone)
+    reckoned = reckon_from_promise(dates.starts, dates.promised_at, dates.last_day, dates.policy, dates.ahead, dates.zone)
     return replace(reckoned, due_at=dates.due_at, steps=steps)
 
 

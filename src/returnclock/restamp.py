@@ -26,6 +26,7 @@ from returnclock.database import retried, writing
 from returnclock.facts import Counted, count_by
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
+from returnclock.moves import shifted_warning
 from returnclock.period import Period, Unit
 from returnclock.promises import told_or_in_hand
 from returnclock.recount import CHANGES, NOTICE_GIVEN, Case, Move, recounted, with_past_reminders
@@ -198,7 +199,9 @@ def _values(stamping: Stamping, kind: DeadlineKind, move: Move, counted: Counted
         "promised_at": counted.reckoning.promised_at,
         "due_at": counted.reckoning.due_at,
         "remind_at": move.kept.remind_at if waits else coming,
-        "warn_by": stamping.book.guards.warn_by(kind, counted.reckoning, now),
+        # A warning that is owed, and whose reminder is not out yet, is owed for the new date as well.
+        "warn_by": stamping.book.guards.warn_by(kind, counted.reckoning, now)
+        or shifted_warning(move.kept, counted.reckoning.due_at),
         "policy_id": stamping.policy_id(kind, counted.policy),
         "schedule": counted.schedule() | ({NOTICE_GIVEN: now.isoformat()} if case == GIVEN_NOTICE else {}),
     }

@@ -1,12 +1,12 @@
 """Sellers' vacations: which local days of a seller do not count, and by which announcement. Imports tables.
 
 Not retroactive: the day of the announcement and those before it count. In a calendar year no more days are granted than the
-cap allows, those announced first first. A vacation that was taken back grants no day after that.
+cap allows, those announced first first. A vacation that was taken back grants no day after that, and frees its later days.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -33,23 +33,33 @@ def announced(connection: Connection, seller_ids: Iterable[int]) -> dict[int, li
 
 
 def days_granted(rows: Sequence[Any], local: ZoneInfo, cap: int) -> dict[date, int]:
-    """The days of one seller's vacations that do not count, each with the vacation that grants it."""
+    """The days of one seller's vacations that do not count, each with the vacation that grants it.
+
+    What a vacation that was taken back frees of the cap is granted to the others from the day after on: days that have
+    counted are not taken out of the count afterwards.
+    """
+    valid = [row for row in rows if isinstance(row.announced_at, datetime) and row.first_day and row.last_day]
     granted: dict[date, int] = {}
-    in_year: defaultdict[int, int] = defaultdict(int)
-    for row in rows:
-        if isinstance(row.announced_at, datetime) and row.first_day is not None and row.last_day is not None:
-            for day in _asked_for(row, local):
-                if day not in granted and in_year[day.year] < cap:
+    for since in sorted({date.min, *(day for row in valid if (day := _taken_back_on(row, local)))}):
+        granted = {day: by for day, by in granted.items() if day <= since}
+        in_year = Counter(day.year for day in granted)
+        for row in valid:
+            for day in _asked_for(row, local, since):
+                if day > since and day not in granted and in_year[day.year] < cap:
                     granted[day] = row.id
                     in_year[day.year] += 1
     return granted
 
 
-def _asked_for(row: Any, local: ZoneInfo) -> list[date]:
+def _taken_back_on(row: Any, local: ZoneInfo) -> date | None:
+    return row.removed_at.astimezone(local).date() if isinstance(row.removed_at, datetime) else None
+
+
+def _asked_for(row: Any, local: ZoneInfo, since: date) -> list[date]:
+    """The days that a vacation asks for, as far as it is known on the day ``since`` that it was taken back."""
     first = max(row.first_day, row.announced_at.astimezone(local).date() + _ONE_DAY)
-    last = row.last_day
-    if isinstance(row.removed_at, datetime):
-        last = min(last, row.removed_at.astimezone(local).date())
+    taken_back = _taken_back_on(row, local)
+    last = min(row.last_day, taken_back) if taken_back is not None and taken_back <= since else row.last_day
     return [first + _ONE_DAY * number for number in range(min((last - first).days + 1, LONGEST))]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, text, update
@@ -16,6 +18,7 @@ from returnclock.engines import open_engine
 from returnclock.tables.clock import events, policies
 from returnclock.tables.market import disputes
 from returnclock.tables.types import read_instant
+from tests.database.desk import Operator
 from tests.database.market import DAY, HOUR, MONDAY, Market
 
 BEFORE = str(ScriptDirectory.from_config(schema._config()).get_revision("0004").down_revision)
@@ -200,3 +203,26 @@ def test_every_column_of_the_view_says_what_it_is(postgres_market: Market) -> No
         said = dict(tuple(row) for row in connection.execute(asked))
     assert tuple(said) == COLUMNS
     assert all(said.values())
+
+
+@pytest.mark.parametrize(
+    ("until", "shown"),
+    [
+        (datetime(2026, 3, 25, tzinfo=UTC), ("2026-03-24", "end_of_day", "15 days, until the end of 2026-03-24 (UTC)")),
+        (datetime(2026, 3, 25, 9, tzinfo=UTC), ("2026-03-25", "same_time", "15 days, until 2026-03-25 (UTC)")),
+    ],
+)
+def test_a_window_that_was_moved_by_hand_never_shows_more_of_a_day_than_there_is(
+    market: Market, operator: Operator, until: datetime, shown: tuple[str, str, str]
+) -> None:
+    order = market.order(delivered_at=MONDAY)
+    market.run("stamp", at=MONDAY)
+    operator.extend("orders", order, until=until)
+
+    row = one(market, "orders", order, "return_window")
+    assert (row["last_day"], row["ends"], row["explanation"]) == shown
+    operator.extend("orders", order, until=datetime(2026, 3, 27, tzinfo=UTC))
+    row = one(market, "orders", order, "return_window")
+    assert (row["last_day"], row["ends"]) == ("2026-03-26", "end_of_day")
+    assert market.run("expire-return-windows", at=datetime(2026, 3, 26, 23, 59, 59, tzinfo=UTC))["changed"] == 0
+    assert market.run("expire-return-windows", at=datetime(2026, 3, 27, tzinfo=UTC))["changed"] == 1

@@ -289,3 +289,21 @@ def test_deadlines_that_are_not_true_any_more_do_not_use_up_the_cap(market: Mark
 
     assert market.run("escalate-disputes", at=DUE + HOUR)["changed"] == 1
     assert market.states("seller_response", good) == ["fired"]
+
+
+def test_amnesty_after_a_long_hold_gives_the_time_of_a_warning_and_not_the_hold_once_more(
+    market: Market, operator: Operator
+) -> None:
+    market.configure(GUARDED)
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    market.run("send-reminders", at=DUE - 12 * HOUR)  # the last one; the mail server is down
+    operator.hold("disputes", dispute, at=DUE - 12 * HOUR)
+    operator.resume("disputes", dispute, at=DUE - 12 * HOUR + 30 * DAY)
+    due = DUE + 30 * DAY
+    deadline = market.deadline("seller_response", dispute)
+    assert (deadline.promised_at, deadline.due_at) == (due, due)
+    market.run("escalate-disputes", at=due)
+
+    spared = market.deadline("seller_response", dispute)
+    assert (spared.state, spared.due_at) == ("running", due + SPARED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -178,3 +178,35 @@ def test_a_flag_that_is_undone_is_taken_off_and_set_again_only_at_the_new_date(m
     market.run("stamp")
     market.run("flag-late-refunds", at=MONDAY.replace(day=31))
     assert market.row("refunds", refund).late_since is None
+
+
+def test_what_was_fired_by_hand_before_its_time_gets_its_own_date_back(market: Market, operator: Operator) -> None:
+    order = market.order(delivered_at=MONDAY)
+    market.run("stamp", at=MONDAY)
+    before = market.deadline("return_window", order)
+    operator.fire("orders", order, at=MONDAY + DAY)
+    operator.undo("orders", order, at=MONDAY + DAY + HOUR)
+
+    after = market.deadline("return_window", order)
+    same = ("promised_at", "due_at", "remind_at", "warn_by")
+    assert [getattr(after, name) for name in same] == [getattr(before, name) for name in same]
+    assert after.schedule == before.schedule
+
+
+def test_a_party_that_is_reminded_on_the_last_day_only_gets_the_whole_period_back(market: Market, operator: Operator) -> None:
+    market.configure('[policy.return_window]\nperiod = "15 days"\nends = "end_of_day"\nremind = ["0 days"]\n')
+    order = market.order(delivered_at=MONDAY)
+    market.run("stamp", at=MONDAY)
+    market.run("expire-return-windows", at=MONDAY + 20 * DAY)
+    operator.undo("orders", order, at=MONDAY + 20 * DAY)
+
+    assert market.deadline("return_window", order).due_at == MONDAY.replace(month=4, day=7, hour=0)
+
+
+def test_what_lies_beyond_the_calendars_is_refused_and_loses_nothing(market: Market, operator: Operator, dispute: int) -> None:
+    end = datetime(9999, 12, 31, tzinfo=UTC)
+    operator.extend("disputes", dispute, until=end)
+    with pytest.raises(Refused, match="later than calendars reach"):
+        operator.extend("disputes", dispute, add="10 days")
+
+    assert market.deadline("seller_response", dispute).promised_at == end

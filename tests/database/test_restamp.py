@@ -559,3 +559,18 @@ def test_a_deadline_that_no_longer_runs_is_not_touched(sqlite_market: Market) ->
     market.configure(LONGER)
     assert cases(previewed(market)) == {Case.NOT_RUNNING: 1}
     assert restamped(market).total() == 0
+
+
+def test_a_warning_whose_reminder_was_not_delivered_is_still_owed_for_the_new_date(market: Market) -> None:
+    rule = '[ops]\nwarning_lead = "24 hours"\n[policy.seller_response]\nremind = ["2 days"]\n'
+    market.configure(rule)
+    (dispute,) = opened(market)
+    due = MONDAY + 5 * DAY
+    market.run("send-reminders", at=due - 2 * DAY)  # queued; the mail server is down
+    market.configure(rule + 'grace = "1 hour"\n')
+    market.clock.at = due - 30 * HOUR
+    assert restamped(market).total() == 1
+
+    deadline = market.deadline("seller_response", dispute)
+    assert (deadline.due_at, deadline.warn_by) == (due + HOUR, due - 23 * HOUR)
+    assert market.run("escalate-disputes", at=due + HOUR)["changed"] == 0

@@ -121,3 +121,76 @@ def test_one_that_is_taken_back_counts_no_later_day_and_takes_no_date_away(marke
     assert market.deadline("seller_response", second).due_at == DUE + DAY
     with pytest.raises(Refused):
         take_back(Operator(market).desk(), number)  # type: ignore[arg-type]
+
+
+def kept_out_of(market: Market, seller: int, first: date, last: date, *, period: str = "5 days") -> tuple[Operator, int]:
+    """A stamped dispute of a seller who then announces a vacation that begins after the dispute's last day."""
+    dispute = market.dispute(order_id=market.order(seller_id=seller))
+    market.run("stamp", at=MONDAY)
+    market.clock.at = MONDAY + HOUR
+    assert away(market, seller, first, last)["moved"] == 0
+    return Operator(market), dispute
+
+
+def test_what_an_extension_moves_into_a_vacation_skips_it(market: Market, seller: int) -> None:
+    operator, dispute = kept_out_of(market, seller, date(2026, 3, 8), date(2026, 3, 16))
+    operator.extend("disputes", dispute, add="2 days")
+
+    assert market.deadline("seller_response", dispute).promised_at == DUE + 11 * DAY
+
+
+def test_what_a_hold_moves_into_a_vacation_skips_it(market: Market, seller: int) -> None:
+    operator, dispute = kept_out_of(market, seller, date(2026, 3, 10), date(2026, 3, 16))
+    operator.hold("disputes", dispute, at=DUE - DAY)  # a day is left
+    operator.resume("disputes", dispute, at=MONDAY + 7 * DAY)  # it would be the 10th
+
+    deadline = market.deadline("seller_response", dispute)
+    assert deadline.promised_at == MONDAY + 15 * DAY
+    operator.hold("disputes", dispute, at=MONDAY + 14 * DAY)
+    operator.resume("disputes", dispute, at=MONDAY + 16 * DAY)
+    assert market.deadline("seller_response", dispute).promised_at == MONDAY + 17 * DAY  # what was skipped is not left again
+
+
+def test_what_runs_again_on_a_day_of_vacation_loses_nothing_of_it(market: Market, seller: int) -> None:
+    operator, dispute = kept_out_of(market, seller, date(2026, 3, 8), date(2026, 3, 16))
+    operator.hold("disputes", dispute, at=DUE - 12 * HOUR)
+    operator.resume("disputes", dispute, at=MONDAY + 8 * DAY - 2 * HOUR)
+
+    assert market.deadline("seller_response", dispute).promised_at >= MONDAY + 15 * DAY
+
+
+def test_what_was_undone_skips_the_vacation_that_follows(market: Market, seller: int) -> None:
+    operator, dispute = kept_out_of(market, seller, date(2026, 3, 9), date(2026, 3, 20))
+    market.run("escalate-disputes", at=DUE)
+    operator.undo("disputes", dispute, at=DUE + HOUR)
+
+    assert market.deadline("seller_response", dispute).promised_at == MONDAY + 19 * DAY + HOUR
+
+
+def test_an_extension_does_not_swallow_a_vacation_that_is_still_to_be_applied(market: Market, seller: int) -> None:
+    dispute = market.dispute(order_id=market.order(seller_id=seller))
+    market.run("stamp", at=MONDAY)
+    market.insert("clock_vacations", seller_id=seller, first_day="2026-03-04", last_day="2026-03-05", announced_at=MONDAY)
+    Operator(market).extend("disputes", dispute, add="1 day")
+    market.run("escalate-disputes", at=MONDAY + HOUR)
+
+    assert market.deadline("seller_response", dispute).promised_at == DUE + 3 * DAY
+
+
+def test_what_is_taken_back_frees_no_day_that_has_counted_but_those_to_come(market: Market, seller: int) -> None:
+    market.configure('[ops]\nwarning_lead = "none"\nvacation_days_a_year = 3\n')
+    order = market.order(seller_id=seller)
+    market.clock.at = MONDAY - HOUR
+    first = away(market, seller, date(2026, 3, 20), date(2026, 3, 22))["vacation"]
+    market.insert("clock_vacations", seller_id=seller, first_day="2026-03-04", last_day="2026-03-07", announced_at=MONDAY)
+    early = market.dispute(order_id=order)
+    market.run("stamp", at=MONDAY)
+    market.run("escalate-disputes", at=MONDAY)
+    assert market.deadline("seller_response", early).promised_at == DUE
+    market.clock.at = MONDAY + 2 * DAY  # Wednesday the 4th: the 4th has counted, the 5th is the first that need not
+    assert take_back(Operator(market).desk(), first)["moved"] == 1  # type: ignore[arg-type]
+    late = market.dispute(order_id=order)
+    market.run("stamp")
+
+    promised = {market.deadline("seller_response", one).promised_at for one in (early, late)}
+    assert promised == {DUE + 3 * DAY}

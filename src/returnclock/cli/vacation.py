@@ -41,7 +41,7 @@ def add(seller: int, first: datetime, last: datetime, **asked: Any) -> None:
 @click.argument("number", metavar="ID", type=int)
 @intervention
 def remove(number: int, **asked: Any) -> None:
-    """Take a vacation back. Dates that were given stay; what is stamped from now on counts its later days."""
+    """Take a vacation back. Dates that were given stay; its later days count again, and free the year's cap for others."""
     from returnclock.ops.vacation import take_back
 
     desk = desk_for(wired(), asked["by"], asked["reason"], asked["dry_run"])

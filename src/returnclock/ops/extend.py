@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from returnclock import ledger
 from returnclock.database import writing
 from returnclock.errors import BadPeriod, BadPolicy, Refused
-from returnclock.holds import beginning, dates_of, history_of, moved_values, telling, write_moves
+from returnclock.facts import away_of
 from returnclock.kinds import DeadlineKind
+from returnclock.moves import beginning, dates_of, history_of, moved_values, telling, write_moves
 from returnclock.ops.targets import Desk, Pages, counted
 from returnclock.period import Period
 from returnclock.policy import Policy, Reckoning
-from returnclock.remaining import extended, extended_until
+from returnclock.remaining import Dates, extended, extended_until
 from returnclock.scopes import Scope
 from returnclock.tables.clock import LIVE_STATES, deadlines, policies
 from returnclock.telemetry import Event
@@ -43,7 +44,11 @@ def extend(desk: Desk, scope: Scope, *, add: str | None = None, until: datetime 
             for rows in pages.of(chosen, kind):
                 moved += _extend_page(connection, desk, kind, rows, add, until, now)
         if scope.is_one_row and not moved:
-            why = "no deadline of it runs" if not found else "its date would not be later than it is, and later than now"
+            why = (
+                "no deadline of it runs"
+                if not found
+                else "its date would not be later than it is and later than now, or later than calendars reach"
+            )
             raise Refused(reason=f"{scope} cannot be extended: {why}.")
         dates = [told["detail"] for told in moved[:20]]
         shown = [{"was": detail["was_promised_at"], "promised_at": detail["promised_at"]} for detail in dates]
@@ -58,11 +63,14 @@ def _extend_page(
     history = history_of(connection, [row.id for row in rows])
     moves: dict[str, list[dict[str, Any]]] = {"running": [], "held": []}
     told = []
+    away = away_of(connection, desk.book, kind, [row.subject_id for row in rows])
     for row in rows:
-        reckoned = _reckoned(desk, row, beginning(row, history[row.id]), add, until)
+        dates = dates_of(desk.book, row, beginning(row, history[row.id]))
+        dates = dates.leaving_out(away.get(row.subject_id, ()), after=dates.last_day)
+        reckoned = _reckoned(dates, add, until)
         if reckoned is None or reckoned.promised_at <= max(row.promised_at, now):
             continue
-        moves[row.state].append(moved_values(desk.book, kind, row, reckoned, now))
+        moves[row.state].append(moved_values(desk.book, kind, row, dates, reckoned, now))
         told.append(telling(kind, row, reckoned, **desk.said()))
     if not desk.dry_run:
         for state, those in moves.items():
@@ -71,14 +79,13 @@ def _extend_page(
     return told
 
 
-def _reckoned(desk: Desk, row: Row[Any], begun: datetime, add: str | None, until: datetime | None) -> Reckoning | None:
+def _reckoned(dates: Dates, add: str | None, until: datetime | None) -> Reckoning | None:
     try:
-        dates = dates_of(desk.book, row, begun)
         if until is not None:
-            return extended_until(dates, until) if until > row.promised_at else None
+            return extended_until(dates, until) if until > dates.promised_at else None
         return extended(dates, period_of(add or "", dates.policy))
-    except BadPolicy:
-        return None  # past what calendars know
+    except (BadPolicy, OverflowError):
+        return None  # past what calendars know, or past the year 9999
 
 
 def period_of(written: str, policy: Policy) -> Period:

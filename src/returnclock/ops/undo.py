@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,13 +15,15 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, litera
 
 from returnclock import ledger, outbox
 from returnclock.database import writing
-from returnclock.errors import BadPolicy, Refused
-from returnclock.holds import dates_of, history_of, telling
+from returnclock.errors import Refused
+from returnclock.facts import away_of
 from returnclock.kinds import DeadlineKind, Value
 from returnclock.kinds.correction import corrections
+from returnclock.moves import dates_of, history_of, moved_schedule, telling
 from returnclock.ops.targets import Desk, Pages, counted
 from returnclock.period import Period
-from returnclock.policy import Policy, Reckoning, due_at
+from returnclock.policy import Policy, Reckoning
+from returnclock.remaining import Dates, rearmed
 from returnclock.scopes import Scope
 from returnclock.tables.clock import deadlines, policies
 from returnclock.tables.expressions import utc
@@ -93,10 +94,15 @@ def _undo_page(
     ids = [row.id for row in ready]
     true = exists().where(kind.still_true()).correlate(deadlines)
     again = set(connection.execute(select(deadlines.c.id).where(among(deadlines.c.id, ids), true)).scalars())
-    reckoned = {row.id: _time_left(desk, row, period, now) for row in ready}
-    moves = [_rearmed(desk, kind, row, reckoned[row.id], now, "running" if row.id in again else "void") for row in ready]
+    away = away_of(connection, desk.book, kind, [row.subject_id for row in ready])
+    moves, told = [], []
+    for row in ready:
+        dates = dates_of(desk.book, row, now)
+        dates = dates.leaving_out(away.get(row.subject_id, ()), after=dates.day_before(now))
+        reckoned = rearmed(dates, period or _fair(dates.policy), now)
+        moves.append(_rearmed(desk, kind, row, dates, reckoned, now, runs=row.id in again))
+        told.append(telling(kind, row, reckoned, **desk.said(), anew=True, rearmed=row.id in again))
     _write(connection, moves, now)
-    told = [telling(kind, row, reckoned[row.id], **desk.said(), anew=True, rearmed=row.id in again) for row in ready]
     ledger.record_each(connection, desk.hand, now, Event.UNDONE, told)
     queued = outbox.queue(connection, kind, corrections(kind), ids, now)
     return {"undone": len(ready), "rearmed": len(again), "queued": queued}
@@ -131,32 +137,23 @@ def _give_back(connection: Connection, kind: DeadlineKind, ready: Sequence[Row[A
             connection.execute(update(kind.subject).where(among(kind.subject_key, keys), *constants).values(dict(values)))
 
 
-def _time_left(desk: Desk, row: Row[Any], period: Period | None, now: datetime) -> Reckoning:
-    """A date that leaves the party a fair time from now on, never before the one that it was told."""
-    dates = dates_of(desk.book, row, now)
-    policy: Policy = dates.policy
-    fair = period or (policy.remind[0] if policy.remind else policy.period)
-    try:
-        reckoned = due_at(now, replace(policy, period=fair), dates.calendar, dates.zone)
-    except BadPolicy:  # a roll that does not go with the period, or past what calendars know
-        reckoned = due_at(now, Policy(fair, remind=policy.remind), dates.calendar, dates.zone)
-    steps = ("It was undone and is counted anew from then.", *reckoned.steps)
-    later = {"promised_at": max(reckoned.promised_at, row.promised_at), "due_at": max(reckoned.due_at, row.due_at)}
-    return replace(reckoned, **later, steps=steps)
+def _fair(policy: Policy) -> Period:
+    """What the party gets unless the operator says otherwise: what its first reminder leaves it, else the whole period."""
+    return next((lead for lead in policy.remind if lead.count), policy.period)
 
 
-def _rearmed(desk: Desk, kind: DeadlineKind, row: Row[Any], reckoned: Reckoning, now: datetime, state: str) -> dict[str, Any]:
-    runs = state == "running"
-    schedule = {"last_day": reckoned.last_day.isoformat(), "reminders": [moment.isoformat() for moment in reckoned.reminders]}
+def _rearmed(
+    desk: Desk, kind: DeadlineKind, row: Row[Any], dates: Dates, reckoned: Reckoning, now: datetime, *, runs: bool
+) -> dict[str, Any]:
     return {
         "of": row.id,
-        "to_state": state,
+        "to_state": "running" if runs else "void",
         "to_promised": reckoned.promised_at if runs else row.promised_at,
         "to_due": reckoned.due_at if runs else row.due_at,
         "to_remind": reckoned.next_reminder(now) if runs else None,
         "to_warn": desk.book.guards.warn_by(kind, reckoned, now) if runs else None,
         "to_settled": None if runs else now,
-        "to_schedule": {**row.schedule, **schedule} if runs else row.schedule,
+        "to_schedule": moved_schedule(row, dates, reckoned) if runs else row.schedule,
     }
 
 

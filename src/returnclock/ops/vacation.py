@@ -12,8 +12,8 @@ from returnclock import ledger
 from returnclock.database import retried, writing
 from returnclock.errors import BadPolicy, BadUsage, NotFound, Refused
 from returnclock.facts import zone_or
-from returnclock.holds import beginning, dates_of, history_of, moved_values, telling, write_moves
 from returnclock.kinds import DeadlineKind, Party
+from returnclock.moves import beginning, dates_of, history_of, moved_values, telling, write_moves
 from returnclock.ops.targets import Desk, Pages
 from returnclock.remaining import layered
 from returnclock.tables.clock import LIVE_STATES, deadlines, events, policies
@@ -57,6 +57,8 @@ def announce(desk: Desk, seller_id: int, first_day: date, last_day: date) -> dic
 def take_back(desk: Desk, number: int) -> dict[str, Any]:
     """Take a vacation back: its later days count again for what is stamped from now on. Dates that were given stay.
 
+    What it frees of the year's cap goes to the seller's other vacations, and moves what runs for them.
+
     Raises:
         NotFound: there is no such vacation.
         Refused: it was taken back already.
@@ -68,10 +70,14 @@ def take_back(desk: Desk, number: int) -> dict[str, Any]:
             raise NotFound(what="vacation", which=number, hint='; "returnclock vacation list" shows them')
         if row.removed_at is not None:
             raise Refused(reason=f"vacation {number} was taken back already.")
-        if not desk.dry_run:
-            connection.execute(update(vacations).where(vacations.c.id == number).values(removed_at=now))
-            _tell(connection, desk, now, Event.VACATION_REMOVED, row.seller_id, vacation=number)
-        return {"vacation": number, "seller": row.seller_id, **desk.said(), "dry_run": desk.dry_run}
+        result = {"vacation": number, "seller": row.seller_id, **desk.said(), "dry_run": desk.dry_run}
+        if desk.dry_run:
+            return {**result, "moved": 0}
+        connection.execute(update(vacations).where(vacations.c.id == number).values(removed_at=now))
+        others = (vacations.c.seller_id == row.seller_id, vacations.c.removed_at.is_(None))
+        connection.execute(update(vacations).where(*others).values(applied_at=None))
+        _tell(connection, desk, now, Event.VACATION_REMOVED, row.seller_id, vacation=number)
+    return {**result, "moved": apply(desk)}
 
 
 def apply(desk: Desk) -> int:
@@ -116,15 +122,14 @@ def _move(pages: Pages, desk: Desk, kind: DeadlineKind, seller_id: int, away: fr
         moves: dict[str, list[dict[str, Any]]] = {"running": [], "held": []}
         told = []
         for row in rows:
+            dates = dates_of(desk.book, row, beginning(row, history[row.id]))
+            dates = dates.leaving_out(away, after=now.astimezone(dates.zone).date())
             try:
-                reckoned = layered(dates_of(desk.book, row, beginning(row, history[row.id])), now, away)
-            except BadPolicy:
-                continue  # past what calendars know: it keeps its date
+                reckoned = layered(dates, now)
+            except (BadPolicy, OverflowError):
+                continue  # past what calendars know, or past the year 9999: it keeps its date
             if reckoned.promised_at > row.promised_at:
-                values = moved_values(desk.book, kind, row, reckoned, now)
-                known = {*row.schedule.get("away", ()), *(day.isoformat() for day in away)}
-                values["to_schedule"]["away"] = sorted(known)
-                moves[row.state].append(values)
+                moves[row.state].append(moved_values(desk.book, kind, row, dates, reckoned, now))
                 told.append(telling(kind, row, reckoned, reason="the seller has announced a vacation"))
         for state, those in moves.items():
             write_moves(connection, those, state, state)

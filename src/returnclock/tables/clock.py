@@ -51,9 +51,7 @@ deadlines = Table(
     Column(
         "stamped_at", Instant, nullable=False, comment="When promised_at was given; set anew with each date that is warned of."
     ),
-    Column(
-        "warn_by", Instant, comment="A reminder that we owe must be out by then, or amnesty is due; moves with promised_at."
-    ),
+    Column("warn_by", Instant, comment="A reminder that we owe must be out by then, or amnesty is due; moves with due_at."),
     Column("spared_at", Instant, comment="When amnesty moved due_at on; null if it did not, and again after a new date."),
     # The subject first: before PostgreSQL has statistics it would otherwise read all rows of a kind for each batch.
     UniqueConstraint("subject_id", "kind", "starts_at"),

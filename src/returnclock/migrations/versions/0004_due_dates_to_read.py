@@ -102,6 +102,8 @@ def _number_once(table: str) -> None:
 def _view(dialect: str) -> str:
     period, ends, roll, grace = (_word(dialect, "p.definition", name) for name in ("period", "ends", "roll", "grace"))
     last_day, zone, calendar = (_word(dialect, "d.schedule", name) for name in ("last_day", "zone", "calendar"))
+    # An intervention may have moved a date that ends with a day to another time of day; then the deadline says so.
+    ends = f"COALESCE({_word(dialect, 'd.schedule', 'ends')}, {ends})"
     named, after = _joined(dialect, "', calendar '", calendar), _joined(dialect, "', then a grace of '", grace)
     explanation = _joined(
         dialect,

@@ -28,7 +28,7 @@ def upgrade() -> None:
             "warn_by",
             Instant,
             nullable=True,
-            comment="A reminder that we owe must be out by then, or amnesty is due; moves with promised_at.",
+            comment="A reminder that we owe must be out by then, or amnesty is due; moves with due_at.",
         ),
     )
     op.add_column(
