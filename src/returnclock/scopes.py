@@ -26,24 +26,30 @@ class Scope:
     """Which deadlines: those of a kind, of one row, of all rows whose columns have these values; all that is named must hold.
 
     where: pairs of a column and its value as text; the column is the subject's, else its order's ("seller" and "buyer" stand
-    for the ids of the order's parties). others: rows (table, id) that were taken out by hand.
+    for the ids of the order's parties). others: rows (table, id) that were taken out by hand, or of a row (table, id, kind)
+    the deadline of a kind.
     """
 
     kind: str | None = None
     table: str | None = None
     subject_id: str | None = None
     where: tuple[tuple[str, str], ...] = ()
-    others: tuple[tuple[str, str], ...] = ()
+    others: tuple[tuple[str, ...], ...] = ()
 
     @property
     def is_one_row(self) -> bool:
         """Whether it is meant for the deadlines of one row."""
         return self.subject_id is not None
 
+    def means(self, kind: DeadlineKind) -> bool:
+        """Whether it can be meant for any deadline of the kind at all."""
+        if self.kind not in (None, kind.name) or self.table not in (None, kind.subject.name):
+            return False
+        return self.subject_id is None or self.subject_id not in self._taken_out(kind)
+
     def covers(self, kind: DeadlineKind) -> ColumnElement[bool]:
         """The condition under which it is meant for a deadline of the kind that is joined with its subject."""
-        subject = kind.subject.name
-        if self.kind not in (None, kind.name) or self.table not in (None, subject):
+        if not self.means(kind):
             return false()
         conditions: list[ColumnElement[bool]] = [deadlines.c.kind == kind.name]
         if self.subject_id is not None:
@@ -53,14 +59,17 @@ class Scope:
             if found is None:
                 return false()
             conditions.append(_equals(kind, found, value))
-        taken_out = [subject_id for table, subject_id in self.others if table == subject]
-        if taken_out:
+        if taken_out := self._taken_out(kind):
             conditions.append(deadlines.c.subject_id.not_in(taken_out))
         return and_(*conditions)
 
-    def without(self, table: str, subject_id: str) -> Scope:
-        """The same scope but for one row."""
-        return replace(self, others=(*self.others, (table, subject_id)))
+    def _taken_out(self, kind: DeadlineKind) -> list[str]:
+        of_kind = [(table, subject_id) for table, subject_id, *named in self.others if named in ([], [kind.name])]
+        return [subject_id for table, subject_id in of_kind if table == kind.subject.name]
+
+    def without(self, table: str, subject_id: str, kind: str | None = None) -> Scope:
+        """The same scope but for one row, or for its deadline of a kind."""
+        return replace(self, others=(*self.others, (table, subject_id, kind) if kind else (table, subject_id)))
 
     def document(self) -> dict[str, Any]:
         """The scope in JSON types, for ``clock_holds`` and the ledger."""
@@ -69,13 +78,13 @@ class Scope:
         if self.where:
             known["where"] = dict(self.where)
         if self.others:
-            known["except"] = [list(pair) for pair in self.others]
+            known["except"] = [list(one) for one in self.others]
         return known
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Scope:
         """The scope that `document` describes."""
-        others = tuple((str(table), str(one)) for table, one in document.get("except", ()))
+        others = tuple(tuple(map(str, one)) for one in document.get("except", ()))
         where = tuple(document.get("where", {}).items())
         return cls(document.get("kind"), document.get("table"), document.get("id"), where, others)
 

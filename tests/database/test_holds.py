@@ -265,3 +265,72 @@ def test_a_hold_of_thousands_is_carried_out_in_batches_and_loses_none(sqlite_mar
     with reading(market.engine) as connection:
         dates = set(connection.execute(select(deadlines.c.due_at, deadlines.c.state)))
     assert dates == {(DUE + timedelta(days=7), "running")}
+
+
+def test_a_hold_that_reaches_further_back_than_one_that_stands_gives_those_days_too(market: Market, operator: Operator) -> None:
+    german = market.order(country="DE")
+    held, free = market.dispute(order_id=german), market.dispute(order_id=german)
+    market.run("stamp", at=MONDAY)
+    operator.hold("disputes", held, at=MONDAY + 3 * DAY)
+    operator.hold(at=MONDAY + 3 * DAY + HOUR, starts=MONDAY + DAY, country="DE")
+    for one in (held, free):
+        operator.resume("disputes", one, at=MONDAY + 4 * DAY)
+
+    assert {market.deadline("seller_response", one).promised_at for one in (held, free)} == {DUE + 3 * DAY}
+    assert market.events("seller_response", held).count("deadline:held") == 2
+
+
+def test_a_hold_that_reaches_back_before_days_that_were_given_back_gives_none_of_them_again(
+    market: Market, operator: Operator, dispute: int
+) -> None:
+    operator.hold("disputes", dispute, at=MONDAY + DAY)
+    operator.resume("disputes", dispute, at=MONDAY + 2 * DAY)
+    operator.hold("disputes", dispute, at=MONDAY + 2 * DAY)
+    operator.hold(at=MONDAY + 3 * DAY, starts=MONDAY, kind="seller_response")
+    assert market.events("seller_response", dispute).count("deadline:held") == 2  # nothing that the second would add
+    operator.resume("disputes", dispute, at=MONDAY + 4 * DAY)
+
+    assert market.deadline("seller_response", dispute).promised_at == DUE + 3 * DAY
+
+
+def test_what_is_stamped_later_stands_still_from_the_hold_that_began_first(market: Market, operator: Operator) -> None:
+    operator.hold(at=MONDAY + 2 * DAY, kind="seller_response")
+    operator.hold(at=MONDAY + 2 * DAY + HOUR, starts=MONDAY + DAY, everything=True)
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY + 3 * DAY)
+    operator.enact(at=MONDAY + 3 * DAY)
+    operator.resume("disputes", dispute, at=MONDAY + 4 * DAY)
+
+    assert market.deadline("seller_response", dispute).promised_at == DUE + 3 * DAY
+
+
+def test_to_resume_one_deadline_leaves_the_others_of_its_row_held(market: Market, operator: Operator) -> None:
+    refund = market.refund()
+    market.run("stamp", at=MONDAY)
+    one, other, *rest = (row.id for row in market.rows(deadlines))
+    wide = operator.hold(at=MONDAY + HOUR, everything=True)["hold"]
+    operator.hold("refunds", refund)
+    assert operator.resume(one, at=MONDAY + 2 * HOUR)["resumed"] == 1
+    assert operator.enact(at=MONDAY + DAY) == {"held": 0, "resumed": 0}
+    states = {row.id: row.state for row in market.rows(deadlines)}
+    assert states == {one: "running", other: "held", **dict.fromkeys(rest, "held")}
+    operator.resume_hold(wide, at=MONDAY + DAY)
+    assert {row.id: row.state for row in market.rows(deadlines)} == states
+    for number in (other, *rest):
+        operator.resume(number, at=MONDAY + 2 * DAY)
+    assert {row.state for row in market.rows(deadlines)} == {"running"}
+
+
+def test_the_hold_of_a_single_deadline_ends_with_it_and_that_of_its_row_goes_on(market: Market, operator: Operator) -> None:
+    refund = market.refund()
+    market.run("stamp", at=MONDAY)
+    one = market.deadline("refund_inspection", refund).id
+    operator.hold(one, at=MONDAY + HOUR)
+    operator.hold("refunds", refund)
+    operator.resume(one, at=MONDAY + 2 * HOUR)
+    assert [row.done_at is not None for row in market.rows(holds)] == [True, False]
+
+    market.update("refunds", refund, status="processing", inspected_at=MONDAY + 3 * HOUR)
+    market.run("stamp", at=MONDAY + 3 * HOUR)
+    operator.enact()
+    assert market.states("refund_processing", refund) == ["held"]

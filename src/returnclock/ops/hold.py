@@ -62,14 +62,14 @@ def hold(desk: Desk, scope: Scope, *, starts_at: datetime | None = None, ends_at
 
 
 def resume_row(desk: Desk, scope: Scope) -> dict[str, Any]:
-    """Let the deadlines of one row run again, whatever holds cover it; wider holds go on without it.
+    """Let the deadlines of one row, or the one that is named, run again, whatever holds cover it; wider ones go on without it.
 
     Raises:
         Refused: nothing of it is held.
     """
     with writing(desk.engine) as connection:
         now = desk.clock.now(connection)
-        kinds = [kind for kind in desk.book.kinds if kind.subject.name == scope.table]
+        kinds = [kind for kind in desk.book.kinds if scope.means(kind)]
         bound = [one for one in standing(connection, now) if any(_covers_row(connection, kind, one, scope) for kind in kinds)]
         # Holds before deadlines, as whoever marks them: what is marked under these holds is seen, and none is marked later.
         chosen = select(holds.c.id).where(among(holds.c.id, [one.id for one in bound])).order_by(holds.c.id)
@@ -148,6 +148,8 @@ def enact(desk: Desk) -> dict[str, int]:
         if one.closed_at is None and (one.is_over(now) or one.caught_at is None or now - one.caught_at >= LOOKED_AGAIN):
             for kind in desk.book.active():
                 until_short(partial(_catch, desk, now, kind, one, done), limit=None, size=BATCH)
+                if one.caught_at is None and one.reaches_back:
+                    _reach_back_all(desk, now, kind, one)
             # Only once all are marked: until then the hold itself keeps every sweep away.
             retried(partial(_mark, desk, one, caught_at=now, **({"closed_at": now} if one.is_over(now) else {})))
     ended = [one for one in pending if one.is_over(now)]
@@ -182,6 +184,17 @@ def _catch(desk: Desk, now: datetime, kind: DeadlineKind, one: Hold, done: dict[
         looked_at, marked = room.catch(connection, desk.hand, now, kind, one.id, size)
     done["held"] += marked
     return looked_at
+
+
+def _reach_back_all(desk: Desk, now: datetime, kind: DeadlineKind, one: Hold) -> None:
+    after = 0
+    while after := retried(partial(_reach_back, desk, now, kind, one, after)):
+        pass
+
+
+def _reach_back(desk: Desk, now: datetime, kind: DeadlineKind, one: Hold, after: int) -> int:
+    with writing(desk.engine) as connection:
+        return room.reach_back(connection, desk.hand, now, kind, one.id, after, BATCH)
 
 
 def _release_all(desk: Desk, now: datetime, kind: DeadlineKind, ended: Sequence[Hold]) -> int:
@@ -229,16 +242,15 @@ def _covers_row(connection: Connection, kind: DeadlineKind, one: Hold, scope: Sc
 
 
 def _end_for_row(connection: Connection, desk: Desk, now: datetime, one: Hold, scope: Scope) -> None:
-    """End the hold of a single row; take the row out of a wider one."""
+    """End a hold that covers nothing else; take the row, or its deadline of a kind, out of a wider one."""
     assert scope.table is not None and scope.subject_id is not None
-    if one.scope.is_one_row:
-        ended = {"ends_at": now, "closed_at": now, "done_at": now, "ended_by": desk.hand.actor, "end_reason": desk.reason}
-        connection.execute(update(holds).where(holds.c.id == one.id).values(ended))
-    else:
-        # Read again under lock: two who take rows out at once must not lose one of them.
-        row = connection.execute(select(holds.c.scope).where(holds.c.id == one.id).with_for_update()).scalar_one()
-        left = Scope.from_document(row).without(scope.table, scope.subject_id)
-        connection.execute(update(holds).where(holds.c.id == one.id).values(scope=left.document()))
+    # Read again under lock: two who take rows out at once must not lose one of them.
+    row = connection.execute(select(holds.c.scope).where(holds.c.id == one.id).with_for_update()).scalar_one()
+    left = Scope.from_document(row).without(scope.table, scope.subject_id, scope.kind)
+    values: dict[str, Any] = {"scope": left.document()}
+    if not any(left.means(kind) for kind in desk.book.kinds):
+        values = {"ends_at": now, "closed_at": now, "done_at": now, "ended_by": desk.hand.actor, "end_reason": desk.reason}
+    connection.execute(update(holds).where(holds.c.id == one.id).values(values))
     _tell(connection, desk, now, Event.HOLD_ENDED, one.id, scope)
 
 
