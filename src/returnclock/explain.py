@@ -22,6 +22,7 @@ from returnclock.kinds import DeadlineKind
 from returnclock.localtime import say_local
 from returnclock.policy import Policy
 from returnclock.rulebook import Rulebook
+from returnclock.spelling import as_kept
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, events, outbox, policies, problems
 from returnclock.tables.keys import keys_of
 from returnclock.telemetry import Event
@@ -76,6 +77,7 @@ def explain(connection: Connection, book: Rulebook, table: str, subject_id: str,
         close = get_close_matches(table, tables, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
         raise NotFound(what="table with deadlines", which=table, hint=hint)
+    subject_id = as_kept(connection, kinds, subject_id)
     stories, without = [], []
     exists = False
     around = {(table, subject_id)}

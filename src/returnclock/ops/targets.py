@@ -1,6 +1,6 @@
 """Which deadlines an operator means: one by its number, those of one row, or all of a scope.
 
-Imports scopes, neighbours and rulebook.
+Imports scopes, spelling, neighbours and rulebook.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from returnclock.ledger import Hand
 from returnclock.neighbours import held_elsewhere
 from returnclock.rulebook import Rulebook
 from returnclock.scopes import Scope, any_of, check
+from returnclock.spelling import as_kept
 from returnclock.tables.clock import deadlines
 from returnclock.tables.keys import among, as_text, by_index, keys_of
 
@@ -57,8 +58,7 @@ def scope_of(
     if len(words) == 1:
         return _of_deadline(connection, book, words[0])
     if words:
-        _require_table(book, words[0])
-        return Scope(name, words[0], words[1])
+        return Scope(name, words[0], as_kept(connection, _on_table(book, words[0]), words[1]))
     if not (name or where or everything):
         raise BadUsage(reason="Say which: a deadline's id, TABLE ID, --kind, --country, --where COLUMN=VALUE, or --all.")
     scope = Scope(name, where=tuple(sorted(where.items())))
@@ -75,12 +75,14 @@ def _of_deadline(connection: Connection, book: Rulebook, written: str) -> Scope:
     return Scope(row.kind, book.kind(row.kind).subject.name, row.subject_id)
 
 
-def _require_table(book: Rulebook, table: str) -> None:
-    tables = sorted({kind.subject.name for kind in book.kinds})
-    if table not in tables:
+def _on_table(book: Rulebook, table: str) -> list[DeadlineKind]:
+    found = [kind for kind in book.kinds if kind.subject.name == table]
+    if not found:
+        tables = sorted({kind.subject.name for kind in book.kinds})
         close = get_close_matches(table, tables, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
         raise NotFound(what="table with deadlines", which=table, hint=hint)
+    return found
 
 
 def counted(connection: Connection, book: Rulebook, scope: Scope, *states: str) -> dict[str, int]:
