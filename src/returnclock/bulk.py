@@ -29,7 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from returnclock.database import insert_new
-from returnclock.tables.keys import ArrayOf, among
+from returnclock.tables.arrays import ArrayOf
+from returnclock.tables.keys import among
 from returnclock.tables.types import json_text
 
 Rows = Sequence[Mapping[str, Any]]

@@ -19,9 +19,9 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from returnclock.errors import BadDatabaseAddress
 from returnclock.settings import redacted
 from returnclock.sqlstates import only_reads, reason_of
+from returnclock.tables.arrays import Packed
 from returnclock.tables.expressions import sqlite_later
 from returnclock.tables.instants import sqlite_local, sqlite_utc_of, sqlite_utc_of_epoch
-from returnclock.tables.keys import Packed
 from returnclock.tables.types import json_text, sqlite_utc
 
 SQLITE_BUSY_S = 30  # how long a writer waits for another one before it gives up; a batch takes well under a second

@@ -1,7 +1,8 @@
 """Explain: tells the whole story of one row's deadlines from the ledger, the frozen policy and the outbox. Read-only.
 
 Nothing is worked out again: the steps of the counting are those that were kept when the date was given, so the story is
-what really happened even after a rule, a holiday or a time zone has changed. Imports the nouns.
+what really happened even after a rule, a holiday or a time zone has changed, and after purge has moved it into the archive.
+Imports the nouns.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from returnclock.calendars import zone
 from returnclock.errors import NotFound
@@ -21,8 +23,10 @@ from returnclock.faults import anchor_fault, order_fault
 from returnclock.kinds import DeadlineKind
 from returnclock.localtime import say_local
 from returnclock.policy import Policy
+from returnclock.recall import Kept, recall
 from returnclock.rulebook import Rulebook
-from returnclock.tables.clock import LIVE_STATES, changes, deadlines, events, outbox, policies, problems
+from returnclock.spelling import as_kept
+from returnclock.tables.clock import LIVE_STATES, changes, problems
 from returnclock.tables.keys import keys_of
 from returnclock.telemetry import Event
 from returnclock.telling import sentence
@@ -76,6 +80,7 @@ def explain(connection: Connection, book: Rulebook, table: str, subject_id: str,
         close = get_close_matches(table, tables, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
         raise NotFound(what="table with deadlines", which=table, hint=hint)
+    subject_id = as_kept(connection, kinds, subject_id)
     stories, without = [], []
     exists = False
     around = {(table, subject_id)}
@@ -83,7 +88,7 @@ def explain(connection: Connection, book: Rulebook, table: str, subject_id: str,
         (facts,) = read_facts(connection, kind, keys_of([subject_id], kind.subject_key)) or (None,)
         exists = exists or facts is not None
         around |= _around(kind, facts)
-        told = [_story(connection, kind, row, facts, now) for row in _kept(connection, kind, subject_id)]
+        told = [_story(kind, kept, facts, now) for kept in recall(connection, kind, subject_id)]
         stories += told
         if not any(story.deadline["state"] in LIVE_STATES for story in told):
             reason = _why_none(connection, book, kind, facts, bool(told), now)
@@ -94,30 +99,20 @@ def explain(connection: Connection, book: Rulebook, table: str, subject_id: str,
     return Explanation(table, subject_id, exists, tuple(stories), tuple(without), _problems(connection, around))
 
 
-def _kept(connection: Connection, kind: DeadlineKind, subject_id: str) -> Sequence[Row[Any]]:
-    chosen = select(deadlines, policies.c.definition).join(policies, policies.c.id == deadlines.c.policy_id)
-    chosen = chosen.where(deadlines.c.kind == kind.name, deadlines.c.subject_id == subject_id)
-    return connection.execute(chosen.order_by(deadlines.c.starts_at)).all()
-
-
-def _story(connection: Connection, kind: DeadlineKind, row: Row[Any], facts: Any, now: datetime) -> Story:
-    about = select(events).where(events.c.deadline_id == row.id).order_by(events.c.id)
-    happened = [dict(event._mapping) for event in connection.execute(about)]
-    for event in happened:
-        event["told"] = sentence(event, kind)
-    mailed = connection.execute(select(outbox).where(outbox.c.deadline_id == row.id).order_by(outbox.c.id))
-    notices = tuple(dict(notice._mapping) for notice in mailed)
-    told = dict(row._mapping)
-    definition = told.pop("definition")
-    policy = Policy.from_definition(definition)
+def _story(kind: DeadlineKind, kept: Kept, facts: Any, now: datetime) -> Story:
+    row = SimpleNamespace(**kept.deadline)
+    happened = [{**event, "told": sentence(event, kind)} for event in kept.events]
+    policy = Policy.from_definition(kept.definition)
     ends = {"same_time": "at the same time of day", "end_of_day": "with the last day"}[policy.ends]
     rule = f"{policy.period} for {kind.title}, ending {ends}; the {row.party} must act"
-    summary = _summary(kind, row, now)
-    following = _next(kind, row, facts, notices, happened, now)
-    return Story(summary, told, rule, definition, _steps(happened), tuple(happened), notices, following)
+    following = _next(kind, row, facts, kept.notices, happened, now)
+    if kept.archived_at is not None:
+        following += f" Purge moved its history to clock_archive on {kept.archived_at:%Y-%m-%d}."
+    summary, steps = _summary(kind, row, now), _steps(happened)
+    return Story(summary, kept.deadline, rule, kept.definition, steps, tuple(happened), tuple(kept.notices), following)
 
 
-def _summary(kind: DeadlineKind, row: Row[Any], now: datetime) -> str:
+def _summary(kind: DeadlineKind, row: Any, now: datetime) -> str:
     """How it stands, in one sentence, in the time of the place where the days are counted."""
     local = zone(row.schedule["zone"])
     until, title = say_local(row.promised_at.astimezone(local)), kind.title
@@ -165,7 +160,7 @@ def _why_held(happened: Sequence[dict[str, Any]]) -> str:
 
 def _next(
     kind: DeadlineKind,
-    row: Row[Any],
+    row: Any,
     facts: Any,
     notices: Sequence[dict[str, Any]],
     happened: Sequence[dict[str, Any]],

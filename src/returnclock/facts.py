@@ -25,8 +25,9 @@ from returnclock.localtime import end_of_local_day
 from returnclock.policy import Policy, Reckoning
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import archive, deadlines
+from returnclock.tables.document import read_document
 from returnclock.tables.keys import among, as_text, keys_of
-from returnclock.tables.types import Instant, read_instant
+from returnclock.tables.types import Instant
 from returnclock.vacations import announced, days_granted
 
 
@@ -117,8 +118,7 @@ def read_archived(connection: Connection, kind: DeadlineKind, subject_ids: Seque
             archive.c.kind == kind.name, among(archive.c.subject_id, subject_ids), archive.c.table_name == deadlines.name
         )
         for row in connection.execute(chosen.order_by(archive.c.id)):
-            instants = {name: read_instant(value) for name, value in row.content.items() if name.endswith("_at")}
-            found[row.subject_id].append(SimpleNamespace(**{**row.content, **instants}))
+            found[row.subject_id].append(SimpleNamespace(**read_document(deadlines, row.content)))
     return found
 
 

@@ -84,6 +84,14 @@ def test_fire_now_leaves_what_is_held(market: Market, operator: Operator, disput
         operator.fire("disputes", dispute)
 
 
+def test_a_number_that_is_typed_otherwise_names_the_same_row_and_one_beyond_all_numbers_none(
+    market: Market, operator: Operator, dispute: int
+) -> None:
+    assert operator.extend("disputes", f"00{dispute}", add="2")["extended"] == 1
+    with pytest.raises(Refused, match="no deadline of it runs"):
+        operator.extend("disputes", "9" * 30, add="2")
+
+
 def test_an_undone_escalation_is_as_it_was_and_runs_again(market: Market, operator: Operator, dispute: int) -> None:
     market.run("escalate-disputes", at=DUE)
     market.run("deliver-mail")

@@ -15,6 +15,8 @@ from sqlalchemy import Connection, event, text
 from returnclock import schema
 from returnclock.cli import cli
 from returnclock.engines import open_engine
+from returnclock.errors import Refused
+from tests.database.desk import Operator
 from tests.database.fourth_schema import ANSWERED, LISBON, Bazaar
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 
@@ -163,20 +165,54 @@ def test_an_answer_in_another_table_waits_once_the_sweep_has_looked(served: Baza
     served.complain("C-1", MONDAY)
     served.run("reconcile", at=MONDAY + HOUR)
     blocked: list[str] = []
-
-    def try_to_answer() -> None:
-        with served.front_end.connect() as connection:
-            wait = "SET lock_timeout = '200ms'" if served.dialect == "postgresql" else "SET innodb_lock_wait_timeout = 1"
-            connection.execute(text(wait))
-            try:
-                connection.execute(text(f"UPDATE complaint_state SET code = {ANSWERED} WHERE complaint = 'C-1'"))
-            except Exception as fault:
-                blocked.append(type(fault).__name__)
-            connection.rollback()
-
-    with once_after(served, "UPDATE clock_deadlines", try_to_answer):
+    with once_after(served, "UPDATE clock_deadlines", lambda: blocked.append(refusal_of_an_answer(served, "C-1"))):
         assert served.run("escalate-disputes", at=FIVE_DAYS)["changed"] == 1
     assert blocked == ["OperationalError"]
+
+
+def refusal_of_an_answer(bazaar: Bazaar, ref: str) -> str:
+    """What becomes of an answer that waits but a moment for whoever has locked the status; empty if it need not wait."""
+    with bazaar.front_end.connect() as connection:
+        wait = "SET lock_timeout = '200ms'" if bazaar.dialect == "postgresql" else "SET innodb_lock_wait_timeout = 1"
+        connection.execute(text(wait))
+        try:
+            connection.execute(text(f"UPDATE complaint_state SET code = {ANSWERED} WHERE complaint = '{ref}'"))
+        except Exception as fault:
+            return type(fault).__name__
+        connection.rollback()
+        return ""
+
+
+def test_an_answer_in_another_table_waits_once_an_operator_has_looked(served: Bazaar) -> None:
+    served.complain("C-1", MONDAY)
+    served.run("reconcile", at=MONDAY + HOUR)
+    blocked: list[str] = []
+    with once_after(served, "UPDATE clock_deadlines", lambda: blocked.append(refusal_of_an_answer(served, "C-1"))):
+        assert Operator(served).fire("disputes", "C-1", at=MONDAY + 2 * HOUR)["fired"] == 1
+    assert blocked == ["OperationalError"]
+
+
+def test_an_answer_in_another_table_that_commits_before_an_operator_s_look_is_never_overrun(served: Bazaar) -> None:
+    served.complain("C-1", MONDAY)
+    served.run("reconcile", at=MONDAY + HOUR)
+    with once_after(served, "FOR UPDATE", lambda: answer(served, "C-1")), pytest.raises(Refused, match="still true"):
+        Operator(served).fire("disputes", "C-1", at=MONDAY + 2 * HOUR)
+    assert served.states("seller_response", "C-1") == ["running"]
+
+
+def test_an_operator_never_fires_what_is_just_being_answered_in_another_table(served: Bazaar) -> None:
+    for ref in ("C-1", "C-2", "C-3"):
+        served.complain(ref, MONDAY)
+    served.run("reconcile", at=MONDAY + HOUR)
+    operator = Operator(served)
+    with served.transaction() as front_end:
+        front_end.execute(text(f"UPDATE complaint_state SET code = {ANSWERED} WHERE complaint = 'C-1'"))
+        with pytest.raises(Refused, match="is changing it just now"):
+            operator.fire("disputes", "C-1", at=MONDAY + 2 * HOUR)
+        fired = operator.fire(kind="seller_response")
+        assert (fired["matched"], fired["fired"], fired["left"]) == (3, 2, 1)
+    served.run("reconcile")
+    assert [served.states("seller_response", ref) for ref in ("C-1", "C-2", "C-3")] == [["met"], ["fired"], ["fired"]]
 
 
 def test_a_status_beside_that_may_not_be_locked_is_still_looked_at_twice(served: Bazaar) -> None:

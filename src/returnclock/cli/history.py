@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from returnclock.cli.archived import tell_of_archive
 from returnclock.cli.output import instant, json_option, moment_option, plain, print_json, print_table, span, style
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def events(following: bool, since_id: int | None, limit: int, as_json: bool, **f
             rows = _first(_until_caught_up(wiring, since_id, conditions), limit)
         else:
             rows = iter(_newest(wiring, conditions, limit))
+            kind = filters["kind"]
+            tell_of_archive(wiring, [wiring.rulebook.kind(kind)] if kind else wiring.kinds, filters["subject"])
         for row in rows:
             _print_event(wiring, row, as_json)
     except KeyboardInterrupt:  # the way in which a follower is meant to end

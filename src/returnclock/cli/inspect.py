@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from returnclock.cli.archived import tell_of_archive
 from returnclock.cli.output import instant, json_option, moment_option, print_json, print_table, refusal, style
 from returnclock.errors import NotFound, ReturnclockError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from returnclock.kinds import DeadlineKind
     from returnclock.wiring import Wiring
 
 
@@ -111,6 +113,7 @@ def deadlines(late: bool, order_by: str, newest_first: bool, limit: int, as_json
         if late:
             chosen = chosen.where(is_running, table.c.due_at <= wiring.clock.now(connection))
         rows = [dict(row._mapping) for row in connection.execute(chosen)]
+    tell_of_archive(wiring, _kinds(wiring, filters["kind"], filters["table_name"]), filters["subject"])
     of = {kind.name: kind.subject.name for kind in wiring.kinds}
     rows = [{"id": row["id"], "table": of.get(row["kind"]), **row} for row in rows]
     if as_json:
@@ -138,14 +141,7 @@ def _chosen(
 
     from returnclock.tables.clock import deadlines as table
 
-    kinds = [wiring.rulebook.kind(kind)] if kind else list(wiring.kinds)
-    if table_name:
-        tables = sorted({one.subject.name for one in wiring.kinds})
-        if table_name not in tables:
-            close = get_close_matches(table_name, tables, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
-            raise NotFound(what="table with deadlines", which=table_name, hint=hint)
-        kinds = [one for one in kinds if one.subject.name == table_name]
+    kinds = _kinds(wiring, kind, table_name)
     chosen: list[Any] = []
     if kind or table_name:  # not otherwise: a shop's kind that is gone has left rows all the same
         chosen.append(table.c.kind.in_([one.name for one in kinds]))
@@ -154,6 +150,18 @@ def _chosen(
     chosen += [column == wanted for column, wanted in ((table.c.subject_id, subject), (table.c.party, party)) if wanted]
     chosen += [table.c.due_at >= due_after] if due_after else []
     return chosen + ([table.c.due_at < due_before] if due_before else [])
+
+
+def _kinds(wiring: Wiring, kind: str | None, table_name: str | None) -> list[DeadlineKind]:
+    kinds = [wiring.rulebook.kind(kind)] if kind else list(wiring.kinds)
+    if not table_name:
+        return kinds
+    tables = sorted({one.subject.name for one in wiring.kinds})
+    if table_name not in tables:
+        close = get_close_matches(table_name, tables, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
+        raise NotFound(what="table with deadlines", which=table_name, hint=hint)
+    return [one for one in kinds if one.subject.name == table_name]
 
 
 @click.command()

@@ -43,8 +43,9 @@ from returnclock.tables.types import BigId, Instant, Key
 
 # What a shop that has no such column means by that: its orders are open until a dispute says otherwise.
 _MEANT = {"orders.return_status": "open"}
-_UUID = Uuid(as_uuid=False).with_variant(String(191), "sqlite", "mysql", "mariadb")
-_KEY_TYPES: dict[str, TypeEngine[Any]] = {"integer": BigId, "text": Key, "uuid": _UUID}
+_UUID = Uuid(as_uuid=False).with_variant(String(191), "sqlite")
+_UUIDS = _UUID.with_variant(String(191), "mysql", "mariadb")
+_KEY_TYPES: dict[str, TypeEngine[Any]] = {"integer": BigId, "text": Key, "uuid": _UUIDS}
 
 
 def market_of(settings: MarketSettings) -> Market:
@@ -240,9 +241,10 @@ class _Base:
 
 
 def _key_type(mapping: TableMapping) -> TypeEngine[Any]:
-    if mapping.key_type == "text" and mapping.key_collation:
-        return String(191).with_variant(mysql.VARCHAR(191, collation=mapping.key_collation), "mysql", "mariadb")
-    return _KEY_TYPES[mapping.key_type]
+    if not mapping.key_collation or mapping.key_type == "integer":
+        return _KEY_TYPES[mapping.key_type]
+    elsewhere: TypeEngine[Any] = String(191) if mapping.key_type == "text" else _UUID
+    return elsewhere.with_variant(mysql.VARCHAR(191, collation=mapping.key_collation), "mysql", "mariadb")
 
 
 def _columns_of(mapping: TableMapping) -> list[str]:

@@ -17,12 +17,14 @@ def fire_now(desk: Desk, scope: Scope, *, digest_at: DigestHour | None = None) -
 
     What is held stays held: it is resumed first. Neither a pause, nor the burst cap, nor amnesty stops an operator.
 
+    What other tables say of whether a deadline runs is locked as a sweep locks it: an answer there comes before, or after.
+
     Raises:
         Refused: the scope names one row, and nothing of it could be fired.
     """
     with writing(desk.engine) as connection:
         now = desk.clock.now(connection)
-        pages = Pages(connection, waits=scope.is_one_row)
+        pages = Pages(connection, waits=scope.is_one_row, beside=True)
         found = counted(connection, desk.book, scope, "running")
         binding = holds.standing(connection, now)
         fired, queued = 0, 0
@@ -34,7 +36,13 @@ def fire_now(desk: Desk, scope: Scope, *, digest_at: DigestHour | None = None) -
                     by_hand = {**desk.said(), "by_hand": True}
                     queued += fire(connection, kind, desk.hand, now, ready, digest_at=digest_at, by_hand=by_hand)
         if scope.is_one_row and not fired:
-            raise Refused(reason=f"{scope} cannot be fired: nothing of it runs and is still true, or it is held.")
+            raise Refused(reason=f"{scope} cannot be fired: {_why_not(pages)}")
         result = {"scope": scope.document(), **desk.said(), "matched": sum(found.values()), "left": pages.left}
         done = {"would": fired, "fired": 0 if desk.dry_run else fired, "queued": queued}
         return {**result, **done, "dry_run": desk.dry_run}
+
+
+def _why_not(pages: Pages) -> str:
+    if pages.left:
+        return "somebody is changing it just now, in another table that says whether it runs. Look, and do it again."
+    return "nothing of it runs and is still true, or it is held."

@@ -1,4 +1,7 @@
-"""Which deadlines an operator means: one by its number, those of one row, or all of a scope. Imports scopes and rulebook."""
+"""Which deadlines an operator means: one by its number, those of one row, or all of a scope.
+
+Imports scopes, spelling, neighbours and rulebook.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ from returnclock.clock import Clock
 from returnclock.errors import BadUsage, NotFound
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
+from returnclock.neighbours import held_elsewhere
 from returnclock.rulebook import Rulebook
 from returnclock.scopes import Scope, any_of, check
+from returnclock.spelling import as_kept
 from returnclock.tables.clock import deadlines
 from returnclock.tables.keys import among, as_text, by_index, keys_of
 
@@ -53,8 +58,7 @@ def scope_of(
     if len(words) == 1:
         return _of_deadline(connection, book, words[0])
     if words:
-        _require_table(book, words[0])
-        return Scope(name, words[0], words[1])
+        return Scope(name, words[0], as_kept(connection, _on_table(book, words[0]), words[1]))
     if not (name or where or everything):
         raise BadUsage(reason="Say which: a deadline's id, TABLE ID, --kind, --country, --where COLUMN=VALUE, or --all.")
     scope = Scope(name, where=tuple(sorted(where.items())))
@@ -71,12 +75,14 @@ def _of_deadline(connection: Connection, book: Rulebook, written: str) -> Scope:
     return Scope(row.kind, book.kind(row.kind).subject.name, row.subject_id)
 
 
-def _require_table(book: Rulebook, table: str) -> None:
-    tables = sorted({kind.subject.name for kind in book.kinds})
-    if table not in tables:
+def _on_table(book: Rulebook, table: str) -> list[DeadlineKind]:
+    found = [kind for kind in book.kinds if kind.subject.name == table]
+    if not found:
+        tables = sorted({kind.subject.name for kind in book.kinds})
         close = get_close_matches(table, tables, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
         raise NotFound(what="table with deadlines", which=table, hint=hint)
+    return found
 
 
 def counted(connection: Connection, book: Rulebook, scope: Scope, *states: str) -> dict[str, int]:
@@ -97,10 +103,13 @@ class Pages:
 
     waits: whether for whoever has one of them in hand, as is right for a single row. Otherwise those are ``left``, and counted:
     a front end's long transaction delays its own rows alone.
+    beside: whether other tables that say whether a deadline runs must say the same until the end. What somebody is changing
+    there is ``left`` even of a single row: to wait with the row under lock would have its front end wait for us.
     """
 
     connection: Connection
     waits: bool
+    beside: bool = False
     left: int = 0
 
     def of(self, chosen: Select[Any], kind: DeadlineKind) -> Iterator[Sequence[Row[Any]]]:
@@ -119,12 +128,14 @@ class Pages:
             after = found[-1].id
 
     def _locked(self, kind: DeadlineKind, found: Sequence[Any]) -> list[int]:
-        """Lock deadlines, then their subjects, as every worker does; returns the deadlines of which both are locked."""
+        """Lock deadlines, then their subjects, as every worker does; returns the deadlines of which all is locked."""
         mine = by_index(select(deadlines.c.id).where(among(deadlines.c.id, [row.id for row in found])), deadlines)
         ids = set(self._under_lock(mine.order_by(deadlines.c.id)))
         keys = keys_of({row.subject_id for row in found if row.id in ids}, kind.subject_key)
         theirs = select(as_text(kind.subject_key)).where(among(kind.subject_key, keys)).order_by(kind.subject_key)
         subjects = set(self._under_lock(theirs))
+        if self.beside and subjects:
+            subjects -= held_elsewhere(self.connection, kind, sorted(subjects))
         return [row.id for row in found if row.id in ids and row.subject_id in subjects]
 
     def _under_lock(self, chosen: Select[Any]) -> Sequence[Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import JSON, Column, ColumnElement, Table, func, literal_column
 
-from returnclock.tables.types import Instant
+from returnclock.tables.types import Instant, read_instant
 
 _Value = Callable[[ColumnElement[Any]], ColumnElement[Any]]
 
@@ -41,3 +41,12 @@ def as_document(table: Table, dialect: str) -> ColumnElement[Any]:
     words = [part for column in table.columns for part in (literal_column(f"'{column.name}'"), value(column))]
     made: ColumnElement[Any] = getattr(func, build)(*words)
     return made
+
+
+def read_document(table: Table, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of which a document was made, in the types of its columns; None for a column that was not there yet."""
+    return {
+        column.name: read_instant(value) if isinstance(column.type, Instant) else value
+        for column in table.columns
+        for value in (document.get(column.name),)
+    }

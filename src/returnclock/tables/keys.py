@@ -1,28 +1,24 @@
 """Keys of rows: as the text that our own tables keep, as values of a table's own key, and a thousand of them at once.
 
-Imports the types beside it.
+Imports arrays and types beside it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, Select, String, Table, Uuid, any_, bindparam, cast, literal_column
-from sqlalchemy.dialects import mysql, postgresql
-from sqlalchemy.engine import Dialect
+from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeEngine, UserDefinedType
 
+from returnclock.tables.arrays import Numbers, Spelt, Texts, Uuids
 from returnclock.tables.types import Key
 
-_POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
+_BEYOND = 2**63  # of BIGINT, in which PostgreSQL would refuse all for one
 
 
 class as_text(FunctionElement[str]):
@@ -41,11 +37,30 @@ def _as_text(element: as_text, compiler: Any, **kw: Any) -> str:
 
 def as_id(text_id: ColumnElement[Any], column: ColumnElement[Any]) -> ColumnElement[Any]:
     """A ``subject_id`` in the type of the subject's own key, so that the key's index serves the join."""
-    if isinstance(column.type, Uuid):
-        return cast(text_id, column.type)
-    if isinstance(column.type, String):
-        return in_collation_of(text_id, column) if _collation(column) else text_id
+    if isinstance(column.type, String | Uuid):
+        collated = in_collation_of(text_id, column) if _collation(column) else text_id
+        return as_uuid(collated) if isinstance(column.type, Uuid) else collated
     return cast(text_id, BigInteger)
+
+
+class as_uuid(FunctionElement[str]):
+    """A text id as a UUID where the database has a type for it that compares with no text.
+
+    MariaDB's takes text as it is, and a text of a shop's own would not always compare with one that is cast.
+    """
+
+    type = Key
+    inherit_cache = True
+
+
+@compiles(as_uuid)
+def _as_uuid(element: as_uuid, compiler: Any, **kw: Any) -> str:
+    return str(compiler.process(element.clauses, **kw))
+
+
+@compiles(as_uuid, "postgresql")
+def _as_uuid_postgresql(element: as_uuid, compiler: Any, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AS UUID)"
 
 
 def _collation(column: ColumnElement[Any]) -> str | None:
@@ -75,98 +90,19 @@ def _in_collation_of_mariadb(element: in_collation_of, compiler: Any, **kw: Any)
 
 
 def keys_of(texts: Iterable[str], column: ColumnElement[Any]) -> list[Any]:
-    """Subject ids, kept as text, as values of the subject's own key; those that cannot be one are left out."""
-    if isinstance(column.type, Uuid):
-        return sorted(str(UUID(text)) for text in texts if _UUID.fullmatch(text))
-    if isinstance(column.type, String):
+    """Subject ids, kept as text, as values of the subject's own key; numbers that are none are left out.
+
+    A UUID stays as it is spelt: where the database keeps it as text, another spelling is another key.
+    """
+    if isinstance(column.type, String | Uuid):
         return sorted(texts)
     written = list(texts)
     if all(written) and "".join(written).isdecimal():  # as nearly always: one look at all of them together
-        return sorted(map(int, written))
-    return sorted(int(text) for text in written if text.lstrip("-").isdecimal())
-
-
-class _Numbers(UserDefinedType[list[int]]):
-    """Many integers as one ``BIGINT[]`` of PostgreSQL, written at once: the driver would look at every one by itself."""
-
-    cache_ok = True
-    render_bind_cast = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        """The database's name of the type."""
-        return "BIGINT[]"
-
-    def bind_processor(self, dialect: Dialect) -> Any:
-        """Write the array; as a parameter of this very type, so that the planner sees how many there are."""
-        return lambda numbers: "{" + ",".join(map(str, numbers)) + "}"
-
-
-class _Spelt(UserDefinedType[list[int]]):
-    """Many integers, spelt out in the statement; a parameter each costs SQLAlchemy and PyMySQL more than the rows cost."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        """The database's name of the type of each."""
-        return "BIGINT"
-
-    def literal_processor(self, dialect: Dialect) -> Any:
-        """Write the list; one that is empty matches nothing.
-
-        What a front end wrote into SQLite in place of a number is no key of any row.
-        """
-
-        def write(numbers: list[int]) -> str:
-            try:
-                return ", ".join(map(int.__repr__, numbers)) or "NULL"
-            except TypeError:
-                return write([number for number in numbers if isinstance(number, int)])
-
-        return write
-
-
-class _Texts(UserDefinedType[list[str]]):
-    """Many texts as one ``TEXT[]``, for the same reason."""
-
-    cache_ok = True
-    render_bind_cast = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        """The database's name of the type."""
-        return "TEXT[]"
-
-    def bind_processor(self, dialect: Dialect) -> Any:
-        """Write the array; ids hardly ever hold what must be escaped, so one look at all of them is enough."""
-
-        def write(texts: list[str]) -> str:
-            joined = '","'.join(texts)
-            if "\\" in joined or joined.count('"') > 2 * (len(texts) - 1):
-                joined = '","'.join(text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-            return f'{{"{joined}"}}' if texts else "{}"
-
-        return write
-
-
-class Packed(list[Any]):
-    """Values that go to PostgreSQL as one binary array: as text it would take the driver up to twenty times as long."""
-
-
-class ArrayOf(UserDefinedType[list[Any]]):
-    """Many values of one type as one array of PostgreSQL; the driver writes them, and SQLAlchemy looks at none."""
-
-    cache_ok = True
-    render_bind_cast = True
-
-    def __init__(self, element: TypeEngine[Any]) -> None:
-        self.element = element
-
-    def get_col_spec(self, **_: Any) -> str:
-        """The database's name of the type."""
-        return f"{self.element.compile(dialect=_POSTGRESQL)}[]"
-
-    def bind_processor(self, dialect: Dialect) -> Any:
-        """Mark the values as those that are packed."""
-        return Packed
+        numbers = sorted(map(int, written))
+    else:
+        numbers = sorted(int(text) for text in written if text.removeprefix("-").isdecimal())
+    fits = not numbers or (numbers[0] >= -_BEYOND and numbers[-1] < _BEYOND)
+    return numbers if fits else [number for number in numbers if -_BEYOND <= number < _BEYOND]
 
 
 def by_index(chosen: Select[Any], table: Table, index: str = "PRIMARY") -> Select[Any]:
@@ -202,11 +138,11 @@ class among(FunctionElement[bool]):
         given = {"key": values.name} if isinstance(values, Given) else {"key": None, "value": list(values), "unique": True}
         elsewhere: tuple[ColumnElement[Any], ...]
         if isinstance(column.type, String | Uuid):
-            kind: Any = postgresql.ARRAY(column.type) if isinstance(column.type, Uuid) else _Texts()
+            kind: Any = Uuids() if isinstance(column.type, Uuid) else Texts()
             elsewhere = (column.in_(bindparam(**given, type_=column.type, expanding=True)),)
         else:
-            kind = _Numbers()
-            elsewhere = (column, bindparam(**given, type_=_Spelt(), literal_execute=True))
+            kind = Numbers()
+            elsewhere = (column, bindparam(**given, type_=Spelt(), literal_execute=True))
         # As one parameter: SQLAlchemy and psycopg would otherwise look at every value by itself.
         super().__init__(column == any_(bindparam(**given, type_=kind)), *elsewhere)
 
