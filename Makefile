@@ -6,7 +6,7 @@ WORKERS ?= 2
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench scale format clean
+.PHONY: help run test stories check bench scale format clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -18,6 +18,10 @@ run: $(INSTALLED) ## start returnclock with a sample market; Ctrl-C stops it
 test: $(INSTALLED) ## run the tests against real servers; ARGS="-k sqlite" goes to pytest
 	@$(BIN)/python -m tests.servers --install
 	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+stories: $(INSTALLED) ## play 300 made-up stories on each database (an hour); STORIES=100 plays fewer
+	@$(BIN)/python -m tests.servers --install
+	@STORIES=$${STORIES:-300} $(BIN)/pytest tests/database/test_any_story.py $(ARGS)
 
 check: $(INSTALLED) ## lint, format, types and import directions
 	@$(BIN)/ruff check

@@ -106,6 +106,15 @@ def test_a_worker_takes_no_messages_of_another_celery_program_on_the_same_broker
         assert (queue.name, queue.exchange.name, queue.routing_key) == ("returnclock",) * 3
 
 
+def test_no_neighbour_s_remote_control_reaches_a_worker_and_no_monitor_of_its_hears_of_ours(embedded: Settings) -> None:
+    with Celery("ours", set_as_current=False) as ours, Celery("neighbour", set_as_current=False) as neighbour:
+        ours.conf.update(celery_settings(embedded, ["audit"]))
+        for name in ("exchange", "reply_exchange"):
+            mine, theirs = (getattr(app.control.mailbox, name).name for app in (ours, neighbour))
+            assert mine != theirs
+        assert ours.conf.event_exchange != neighbour.conf.event_exchange
+
+
 def test_what_a_worker_has_in_hand_lies_in_redis_apart_from_that_of_another_program(tmp_path: Path) -> None:
     told = celery_settings(settings_of(tmp_path, **REDIS), ["audit"])
     kept = [name for name in RedisChannel.from_transport_options if name.startswith("unacked") and name.endswith("_key")]

@@ -63,6 +63,9 @@ def _common() -> dict[str, Any]:
     return {
         "accept_content": ["json"],
         "task_default_queue": QUEUE,  # exchange and routing key are called after it
+        # A neighbour on the same broker neither hears of our tasks nor shuts our workers down with its own.
+        "control_exchange": QUEUE,
+        "event_exchange": f"{QUEUE}ev",
         "timezone": "UTC",
         # A tick is done when its work is committed. A worker that dies before hands it on.
         "task_acks_late": True,
