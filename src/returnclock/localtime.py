@@ -24,6 +24,8 @@ def later_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     return (wall - min(_offsets(wall, zone))).replace(tzinfo=UTC)
 
 
+# A century of days in one zone is 37,000; rows end within some months, and many on the same day.
+@lru_cache(maxsize=8192)
 def end_of_local_day(day: date, zone: ZoneInfo) -> datetime:
     """The first instant (aware, UTC) after the last moment of a local day: midnight, or what stands in for it.
 
@@ -51,7 +53,6 @@ def days_left_out(first: date, last: date, zone: ZoneInfo) -> list[date]:
     return sorted(day for year in years for day in _left_out(year, zone) if first <= day <= last)
 
 
-# A century of days in one zone is 37,000; rows start and end within some months.
 @lru_cache(maxsize=8192)
 def has_one_offset(day: date, zone: ZoneInfo) -> bool:
     """Whether a local day passes without a clock change, from its first midnight to the one after it."""
