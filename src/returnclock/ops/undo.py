@@ -103,11 +103,16 @@ def _undo_page(
 
 
 def _before_firing(connection: Connection, kind: DeadlineKind, rows: Sequence[Row[Any]]) -> dict[int, dict[str, Any]]:
-    """What the ledger kept of each subject when its deadline last fired, in the types of its columns."""
+    """What the ledger kept of each subject when its deadline last fired, in the types of its columns.
+
+    Of those that the shop has taken back itself since, nothing: what firing wrote may stand there again by the shop's own hand.
+    """
     found: dict[int, dict[str, Any]] = {}
     for deadline_id, history in history_of(connection, [row.id for row in rows]).items():
-        fired = [event for event in history if event.event == kind.event]
-        kept = (fired[-1].detail or {}).get("was_row") if fired else None
+        last = next((event for event in reversed(history) if event.event in (kind.event, Event.REVERTED)), None)
+        if last is not None and last.event == Event.REVERTED:
+            continue
+        kept = (last.detail or {}).get("was_row") if last else None
         kept = {} if kept is None and not kind.effect else kept
         if kept is not None:
             values = {name: _typed(kind, name, kept.get(name)) for name in kind.effect}
