@@ -163,7 +163,7 @@ def _changing(kind: DeadlineKind, ahead: bool) -> Update | None:
         .scalar_subquery()
     )
     written = {Value.NOW: _NOW, Value.DUE_AT: _NOW if ahead else due_at}
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {**kind.touching(_NOW)}
     for name, value in kind.effect.items():
         values[name] = kind.form_of(name).written(written[value]) if isinstance(value, Value) else value
     return update(kind.subject).where(among(kind.subject_key, Given("of_keys")), kind.runs_while).values(values)

@@ -40,7 +40,7 @@ class Place:
     shown: what the operator calls each column. lookups: which other tables a column is read from.
     written: the column of the source for each column of the contract that we may write.
     words: for such a column the shop's word for each of the contract's; forms: how it keeps an instant, where not in UTC.
-    touched: columns that every change of ours sets to the moment of the change.
+    touched: columns that every change of ours sets to the moment of the change, in UTC.
     fixed: whether it is no table but one row that stands in the settings, or ``absent``: no row at all.
     """
 

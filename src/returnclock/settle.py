@@ -16,6 +16,7 @@ from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, events
 from returnclock.tables.keys import among, by_index, keys_of
+from returnclock.tables.types import Instant
 from returnclock.telemetry import Event
 
 
@@ -70,7 +71,7 @@ def withdraw(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKi
         keys = keys_of([row.subject_id for row in rows], kind.subject_key)
         if cleared:
             taking_back = update(kind.subject).where(among(kind.subject_key, keys), *kind.only, kind.withdrawn_when)
-            connection.execute(taking_back.values(cleared))
+            connection.execute(taking_back.values(kind.touching(literal(now, Instant())) | cleared))
         ids = [row.id for row in rows]
         connection.execute(update(deadlines).where(among(deadlines.c.id, ids)).values(state="void"))
         ledger.record(connection, hand, now, kind.withdrawn_event, ids)

@@ -60,6 +60,7 @@ _MAPPING = """
 table   = "purchase"
 key     = "ref"
 writes  = ["return_status"]
+touches = ["updated"]
 [market.orders.columns]
 delivered_at  = "arrived"
 return_status = { column = "flag", values = { open = "-", requested = "asked", expired = "over" } }
@@ -68,6 +69,7 @@ return_status = { column = "flag", values = { open = "-", requested = "asked", e
 table   = "claim"
 key     = "ref"
 writes  = ["status", "escalated_at"]
+touches = ["updated"]
 [market.disputes.columns]
 order_id     = "purchase"
 opened_at    = "raised"
@@ -78,6 +80,7 @@ escalated_at = MAPPED
 table   = "payback"
 key     = "ref"
 writes  = ["late_since", "late_stage"]
+touches = ["updated"]
 [market.refunds.columns]
 order_id   = "purchase"
 started_at = "begun"

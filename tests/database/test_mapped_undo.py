@@ -121,6 +121,21 @@ def test_an_instant_that_was_written_in_a_repeated_hour_is_known_again(kiosk: Ki
     assert undo(kiosk, "claim", number, at=twice + HOUR)["undone"] == 1
 
 
+def test_an_undo_is_a_write_that_the_touched_column_tells_of(any_kiosk: Kiosk) -> None:
+    number = fire(any_kiosk, "claim", any_kiosk.open("claim"))
+    assert any_kiosk.updated("claim") == FIRED
+    undo(any_kiosk, "claim", number)
+    assert any_kiosk.updated("claim") == UNDONE
+
+
+def test_a_row_that_the_shop_only_touched_is_still_given_back(any_kiosk: Kiosk) -> None:
+    """A shop saves a row for many reasons; what firing wrote it has left as it was."""
+    number = fire(any_kiosk, "claim", any_kiosk.open("claim"))
+    any_kiosk.sql("UPDATE claim SET updated = :at", at=FIRED + timedelta(minutes=1))
+    assert undo(any_kiosk, "claim", number)["undone"] == 1
+    assert any_kiosk.raw("claim", "state") == "asked"
+
+
 @pytest.mark.parametrize("first", ["refund_completion", "refund_inspection"])
 def test_each_of_two_flags_of_one_row_is_taken_off_alone(any_kiosk: Kiosk, first: str) -> None:
     number, operator = fire(any_kiosk, "payback", any_kiosk.open("payback")), Operator(any_kiosk)
@@ -139,6 +154,14 @@ def test_two_flags_of_one_row_are_taken_off_at_once(any_kiosk: Kiosk) -> None:
     would = operator.undo("refunds", number, at=UNDONE, dry_run=True)["would"]
     assert operator.undo("refunds", number)["undone"] == would == 3  # the offer of mediation writes nothing
     assert [any_kiosk.raw("payback", column) for column in ("local_at", "stage")] == [None, None]
+
+
+def test_a_flag_that_is_withdrawn_touches_the_row(any_kiosk: Kiosk) -> None:
+    fire(any_kiosk, "payback", any_kiosk.open("payback"))
+    any_kiosk.sql("UPDATE payback SET state = 'dropped', updated = :at", at=FIRED + timedelta(minutes=1))
+    any_kiosk.run("reconcile", at=UNDONE)
+    assert any_kiosk.raw("payback") is None
+    assert any_kiosk.updated("payback") == UNDONE
 
 
 def test_a_window_that_the_shop_opened_and_ended_again_is_not_opened(any_kiosk: Kiosk) -> None:

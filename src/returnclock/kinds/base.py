@@ -89,7 +89,7 @@ class DeadlineKind:
 
     market: where the tables are. only: which rows of the subject's table are meant.
     outcome_stays: whether firing ends the running by what it writes; else the outcome is in the ledger alone.
-    forms: how a column keeps an instant, where not in UTC.
+    forms: how a column keeps an instant, where not in UTC. touched: columns that tell when a row was last written, and no more.
     anchor_names: what the operator calls the anchors. looks_at: other tables that say whether the deadline runs.
     """
 
@@ -119,6 +119,7 @@ class DeadlineKind:
     only: tuple[ColumnElement[bool], ...] = ()
     outcome_stays: bool = True
     forms: Mapping[str, Form] = field(default_factory=dict)
+    touched: tuple[str, ...] = ()
     anchor_names: tuple[str, ...] = ()
     looks_at: tuple[Lookup, ...] = ()
 
@@ -130,6 +131,10 @@ class DeadlineKind:
     def form_of(self, name: str) -> Form:
         """How a column of the subject keeps an instant that we write."""
         return self.forms.get(name, UTC)
+
+    def touching(self, moment: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
+        """What each change of ours to the subject writes besides: that it was written at that moment."""
+        return {name: self.form_of(name).written(moment) for name in self.touched}
 
     @property
     def anchor_places(self) -> tuple[str, ...]:

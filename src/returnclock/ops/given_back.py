@@ -1,7 +1,8 @@
 """What a subject was before its deadline fired, whether it still is what firing made of it, and giving it back. Imports holds.
 
 The subject gets back what the ledger kept of it when the deadline fired, and only where it still is what firing made of it:
-whoever has changed it since is right.
+whoever has changed it since is right. Of the columns that tell when a row was last written (``touches``) neither holds: a shop
+writes a row for many reasons that have nothing to do with what firing wrote, and to give back is a write like any other.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def before_firing(connection: Connection, kind: DeadlineKind, rows: Sequence[Row
     return found
 
 
-def give_back(connection: Connection, kind: DeadlineKind, ready: Sequence[Row[Any]], known: dict[int, dict[str, Any]]) -> None:
+def give_back(
+    connection: Connection, kind: DeadlineKind, ready: Sequence[Row[Any]], known: dict[int, dict[str, Any]], now: datetime
+) -> None:
     """Write into the subjects what is known of them from before."""
     if not kind.effect:
         return
@@ -59,10 +62,11 @@ def give_back(connection: Connection, kind: DeadlineKind, ready: Sequence[Row[An
     for row in ready:
         alike[tuple(known[row.id].values())].append(row.subject_id)
     constants = [kind.subject.c[name] == value for name, value in kind.effect.items() if not isinstance(value, Value)]
+    touching = kind.touching(literal(now, Instant()))
     for was, subject_ids in alike.items():
         values = {name: _as_it_was(connection, kind, name, value) for name, value in zip(kind.effect, was, strict=True)}
         keys = keys_of(subject_ids, kind.subject_key)
-        connection.execute(update(kind.subject).where(among(kind.subject_key, keys), *constants).values(values))
+        connection.execute(update(kind.subject).where(among(kind.subject_key, keys), *constants).values(touching | values))
 
 
 def _as_it_was(connection: Connection, kind: DeadlineKind, name: str, value: Any) -> Any:

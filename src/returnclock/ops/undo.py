@@ -69,7 +69,7 @@ def _undo_page(
     ready = [row for row in rows if row.id in known]
     if desk.dry_run or not ready:
         return {"undone": len(ready)}
-    give_back(connection, kind, ready, known)
+    give_back(connection, kind, ready, known, now)
     ids = [row.id for row in ready]
     true = exists().where(kind.still_true()).correlate(deadlines)
     again = set(connection.execute(select(deadlines.c.id).where(among(deadlines.c.id, ids), true)).scalars())
