@@ -163,14 +163,10 @@ def _changing(kind: DeadlineKind, ahead: bool) -> Update | None:
         .scalar_subquery()
     )
     written = {Value.NOW: _NOW, Value.DUE_AT: _NOW if ahead else due_at}
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {**kind.touching(_NOW)}
     for name, value in kind.effect.items():
-        values[name] = kind.forms.get(name, _as_it_is)(written[value]) if isinstance(value, Value) else value
+        values[name] = kind.form_of(name).written(written[value]) if isinstance(value, Value) else value
     return update(kind.subject).where(among(kind.subject_key, Given("of_keys")), kind.runs_while).values(values)
-
-
-def _as_it_is(moment: ColumnElement[Any]) -> ColumnElement[Any]:
-    return moment
 
 
 def _agree(kind: DeadlineKind, expected: int, found: int, table: str) -> None:

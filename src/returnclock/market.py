@@ -6,16 +6,15 @@ Built by `mapping` from the settings; everybody above may hold one. Imports tabl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, FromClause, Select
 from sqlalchemy.sql import visitors
 
+from returnclock.tables.forms import Form
 from returnclock.tables.market import MARKET_TABLES
-
-Form = Callable[[ColumnElement[Any]], ColumnElement[Any]]
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Place:
     only: which rows of the source are meant; none where all are.
     shown: what the operator calls each column. lookups: which other tables a column is read from.
     written: the column of the source for each column of the contract that we may write.
-    words: for such a column the shop's word for each of the contract's; forms: how an instant is written into it.
-    touched: columns that every change of ours sets to the moment of the change.
+    words: for such a column the shop's word for each of the contract's; forms: how it keeps an instant, where not in UTC.
+    touched: columns that every change of ours sets to the moment of the change, in UTC.
     fixed: whether it is no table but one row that stands in the settings, or ``absent``: no row at all.
     """
 

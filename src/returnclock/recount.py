@@ -50,7 +50,7 @@ NOTICE_GIVEN = "notice_given_at"  # in a schedule: that its date is a restamp's 
 CHANGES = (Case.EARLIER, Case.LATER, Case.FIRES_NOW, Case.REMINDERS)
 
 # What happens to a deadline by itself. Any other event ``deadline:…`` after its date was given is a person's doing.
-_BY_ITSELF = (Event.STAMPED, Event.REOPENED, Event.RESTAMPED, Event.MET, Event.VOIDED)
+_BY_ITSELF = (Event.STAMPED, Event.REOPENED, Event.RESTAMPED, Event.MET, Event.VOIDED, Event.REVERTED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def _changed_columns(kinds: Sequence[DeadlineKind]) -> dict[str, list[str]]:
     """The columns that firing may change, by table; where there are none the key: only who may write a row may lock it."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for kind in kinds:
-        found[kind.subject.name] |= {*kind.effect, *kind.withdrawal}
+        found[kind.subject.name] |= {*kind.effect, *kind.withdrawal, *kind.touched}
     keys = {kind.subject.name: str(kind.subject_key.name) for kind in kinds}
     return {name: sorted(columns) or [keys[name]] for name, columns in sorted(found.items())}
 

@@ -1,4 +1,7 @@
-"""Settles deadlines whose rows stopped running, and takes back flags that are no longer deserved. Imports the nouns."""
+"""Settles deadlines whose rows stopped running, takes back flags that are no longer deserved, notes what a shop took back.
+
+Imports the nouns.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, events
 from returnclock.tables.keys import among, by_index, keys_of
+from returnclock.tables.types import Instant
 from returnclock.telemetry import Event
 
 
@@ -67,8 +71,25 @@ def withdraw(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKi
         keys = keys_of([row.subject_id for row in rows], kind.subject_key)
         if cleared:
             taking_back = update(kind.subject).where(among(kind.subject_key, keys), *kind.only, kind.withdrawn_when)
-            connection.execute(taking_back.values(cleared))
+            connection.execute(taking_back.values(kind.touching(literal(now, Instant())) | cleared))
         ids = [row.id for row in rows]
         connection.execute(update(deadlines).where(among(deadlines.c.id, ids)).values(state="void"))
         ledger.record(connection, hand, now, kind.withdrawn_event, ids)
     return len(rows)
+
+
+def note_reverted(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKind, fired: Sequence[int]) -> None:
+    """Record, once for each firing, that its row runs again: the shop has taken back what firing did to it.
+
+    What the shop does to the row from then on is its own doing, though the row may look as firing left it; `undo` asks for
+    this. A shop that takes back and does the same again between two stamps is not seen, and where firing writes no instant
+    cannot be told from one that did nothing.
+
+    fired: deadlines that are locked, so that of two workers who see the same the second finds the first one's event.
+    """
+    if not fired:
+        return
+    asked = (among(events.c.deadline_id, fired), events.c.event.in_((kind.event, Event.REVERTED.value)))
+    found = connection.execute(select(events.c.deadline_id, events.c.event).where(*asked).order_by(events.c.id))
+    last = {row.deadline_id: row.event for row in found}
+    ledger.record(connection, hand, now, Event.REVERTED, [one for one in fired if last.get(one) != Event.REVERTED])

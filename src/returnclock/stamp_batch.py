@@ -18,7 +18,7 @@ from returnclock.holds import release
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
-from returnclock.settle import settle, withdraw
+from returnclock.settle import note_reverted, settle, withdraw
 from returnclock.tables.clock import LIVE_STATES, deadlines
 from returnclock.tables.keys import among, by_index, keys_of
 from returnclock.tally import Tally
@@ -110,6 +110,7 @@ class Batch:
         self._run_again(kind, [one for those in kept.values() for one in those if one.state == "held"], set(work.stopped))
         work.changed += settle(self.connection, self.hand, self.now, kind, work.stopped)
         work.changed += withdraw(self.connection, self.hand, self.now, kind, work.fired)
+        note_reverted(self.connection, self.hand, self.now, kind, work.reverted)
         work.changed += insert_deadlines(stamping, kind, work.new, kept, work.faults)
         if work.new:
             self.stamped[kind] = [row.subject_id for row in work.new]
@@ -136,6 +137,7 @@ class _Work:
         self.again: list[tuple[Row[Any], Row[Any]]] = []
         self.stopped: list[int] = []
         self.fired: list[int] = []
+        self.reverted: list[int] = []
         self.faults: list[Fault] = []
         self.changed = 0
 
@@ -159,7 +161,11 @@ class _Work:
         elif current.state in ("met", "void"):
             self.again.append((row, current))
         elif current.state == "fired" and self.kind.stops_when_fired:
-            self._reopened_after_firing(row, current)
+            if self.kind.reopening == "restarts":
+                self.again.append((row, current))
+            else:
+                self.reverted.append(current.id)
+                self._reopened_after_firing(row, current)
 
     def leave_what_was_archived(self, archived: Mapping[str, Sequence[Any]]) -> None:
         """A deadline that fired, however long ago, does not fire again from the same start."""
@@ -174,9 +180,6 @@ class _Work:
                     self._reopened_after_firing(row, ended)
 
     def _reopened_after_firing(self, row: Row[Any], current: Any) -> None:
-        if self.kind.reopening == "restarts":
-            self.again.append((row, current))
-            return
         of = f"{self.kind.subject.name} {row.subject_id}"
         dates = ", ".join(self.kind.anchor_places)
         said = (

@@ -32,6 +32,7 @@ class Event(StrEnum):
     POSTPONED = "deadline:postponed"
     SPARED = "deadline:spared"
     UNDONE = "deadline:undone"
+    REVERTED = "deadline:reverted"
     REMINDER_QUEUED = "reminder:queued"
     REMINDER_SKIPPED = "reminder:skipped"
     NOTICE_SENT = "notice:sent"

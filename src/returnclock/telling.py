@@ -89,6 +89,13 @@ def _voided(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
     )
 
 
+def _reverted(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    return (
+        f"The row was opened again after the rule had taken effect ({_title(kind)}). What is done to it from then on is not "
+        f"ours: the rule does not act a second time, and its effect can no longer be undone.{_because(detail)}"
+    )
+
+
 def _reminder_queued(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
     return f"A reminder to {_party(detail, kind)} was put into the outbox.{_because(detail)}"
 
@@ -119,6 +126,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any], DeadlineKind | None], str]
         Event.POSTPONED: _moved("The time for {title} was lengthened by days on which {party} is away"),
         Event.SPARED: _spared,
         Event.UNDONE: _moved("What had taken effect was undone, and {party} has time for {title} again"),
+        Event.REVERTED: _reverted,
         Event.MET: _met,
         Event.VOIDED: _voided,
         Event.REMINDER_QUEUED: _reminder_queued,

@@ -15,10 +15,11 @@ from typing import Any, Literal
 from sqlalchemy import Alias, Column, ColumnElement, FromClause, Select, Table, and_, func, or_, select
 from sqlalchemy.sql import visitors
 
-from returnclock.market import OWN, Form, Lookup, Market
+from returnclock.market import OWN, Lookup, Market
 from returnclock.policy import Policy
 from returnclock.tables.clock import deadlines
 from returnclock.tables.expressions import later, shop_sql, utc
+from returnclock.tables.forms import UTC, Form
 from returnclock.tables.keys import as_id
 from returnclock.tables.types import Instant
 
@@ -88,7 +89,7 @@ class DeadlineKind:
 
     market: where the tables are. only: which rows of the subject's table are meant.
     outcome_stays: whether firing ends the running by what it writes; else the outcome is in the ledger alone.
-    forms: how an instant is written into a column that keeps another form than UTC.
+    forms: how a column keeps an instant, where not in UTC. touched: columns that tell when a row was last written, and no more.
     anchor_names: what the operator calls the anchors. looks_at: other tables that say whether the deadline runs.
     """
 
@@ -118,6 +119,7 @@ class DeadlineKind:
     only: tuple[ColumnElement[bool], ...] = ()
     outcome_stays: bool = True
     forms: Mapping[str, Form] = field(default_factory=dict)
+    touched: tuple[str, ...] = ()
     anchor_names: tuple[str, ...] = ()
     looks_at: tuple[Lookup, ...] = ()
 
@@ -125,6 +127,14 @@ class DeadlineKind:
     def stops_when_fired(self) -> bool:
         """Whether a row that runs although its deadline fired from the same start was re-opened by somebody."""
         return self.firing_stops and self.outcome_stays
+
+    def form_of(self, name: str) -> Form:
+        """How a column of the subject keeps an instant that we write."""
+        return self.forms.get(name, UTC)
+
+    def touching(self, moment: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
+        """What each change of ours to the subject writes besides: that it was written at that moment."""
+        return {name: self.form_of(name).written(moment) for name in self.touched}
 
     @property
     def anchor_places(self) -> tuple[str, ...]:

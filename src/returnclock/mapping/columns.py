@@ -6,7 +6,6 @@ Every expression is built once, when the process starts; statements are then mad
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -33,10 +32,11 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.sql.elements import Null
 from sqlalchemy.types import NullType, TypeEngine
 
-from returnclock.market import OWN, Form, Lookup, Market, Place
+from returnclock.market import OWN, Lookup, Market, Place
 from returnclock.settings import ColumnMapping, MarketSettings, TableMapping
 from returnclock.tables.expressions import shop_sql, unknown
-from returnclock.tables.instants import as_epoch, in_zone, of_epoch, of_zone
+from returnclock.tables.forms import Epoch, Form, Local
+from returnclock.tables.instants import of_epoch, of_zone
 from returnclock.tables.keys import as_text
 from returnclock.tables.market import MARKET_TABLES
 from returnclock.tables.types import BigId, Instant, Key
@@ -166,11 +166,11 @@ class _Base:
         return tuple(_condition(self.source.c[column], wanted) for column, wanted in where.items())
 
     def form(self, one: ColumnMapping) -> Form | None:
-        """How an instant is written into a column, where that is not as UTC."""
+        """How a column keeps an instant, where that is not in UTC."""
         zone = self._zone(one)
         if one.form == "epoch":
-            return as_epoch
-        return partial(in_zone, zone=zone) if zone and not one.values else None
+            return Epoch()
+        return Local(zone) if zone and not one.values else None
 
     def _zone(self, one: ColumnMapping) -> str | None:
         zone = one.time_zone or self.settings.time_zone

@@ -1,34 +1,28 @@
-"""Undo: takes an automatic action back, re-arms the clock and tells the parties. Imports holds and targets.
-
-The subject gets back what the ledger kept of it when the deadline fired, and only where it still is what firing made of it:
-whoever has changed it since is right.
-"""
+"""Undo: takes an automatic action back, re-arms the clock and tells the parties. Imports given_back, holds and targets."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, literal, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, literal, select, update
 
 from returnclock import ledger, outbox
 from returnclock.database import writing
 from returnclock.errors import Refused
 from returnclock.facts import away_of
-from returnclock.kinds import DeadlineKind, Value
+from returnclock.kinds import DeadlineKind
 from returnclock.kinds.correction import corrections
-from returnclock.moves import dates_of, history_of, moved_schedule, telling
+from returnclock.moves import dates_of, moved_schedule, telling
+from returnclock.ops.given_back import before_firing, give_back, unchanged
 from returnclock.ops.targets import Desk, Pages, counted
 from returnclock.period import Period
 from returnclock.policy import Policy, Reckoning
 from returnclock.remaining import Dates, rearmed
 from returnclock.scopes import Scope
 from returnclock.tables.clock import deadlines, policies
-from returnclock.tables.expressions import utc
-from returnclock.tables.keys import among, keys_of
-from returnclock.tables.types import Instant, Unreadable, read_instant
+from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 
 
@@ -69,28 +63,14 @@ def _why_not(scope: Scope, found: dict[str, int], desk: Desk) -> str:
     return f"{scope} cannot be undone: it was changed since it fired, it fired longer ago than {days}, or before this was kept."
 
 
-def unchanged(kind: DeadlineKind) -> list[ColumnElement[bool]]:
-    """The conditions that a subject still is what firing made of it; its deadline is joined."""
-    conditions: list[ColumnElement[bool]] = []
-    for name, value in kind.effect.items():
-        column = kind.subject.c[name]
-        if value is Value.NOW:
-            conditions.append(utc(column) == deadlines.c.fired_at)
-        elif value is Value.DUE_AT:  # by hand it may have been before that
-            conditions.append(or_(utc(column) == deadlines.c.due_at, utc(column) == deadlines.c.fired_at))
-        else:
-            conditions.append(column == value)
-    return conditions
-
-
 def _undo_page(
     connection: Connection, desk: Desk, kind: DeadlineKind, rows: Sequence[Row[Any]], period: Period | None, now: datetime
 ) -> dict[str, int]:
-    known = _before_firing(connection, kind, rows)
+    known = before_firing(connection, kind, rows)
     ready = [row for row in rows if row.id in known]
     if desk.dry_run or not ready:
         return {"undone": len(ready)}
-    _give_back(connection, kind, ready, known)
+    give_back(connection, kind, ready, known, now)
     ids = [row.id for row in ready]
     true = exists().where(kind.still_true()).correlate(deadlines)
     again = set(connection.execute(select(deadlines.c.id).where(among(deadlines.c.id, ids), true)).scalars())
@@ -106,35 +86,6 @@ def _undo_page(
     ledger.record_each(connection, desk.hand, now, Event.UNDONE, told)
     queued = outbox.queue(connection, kind, corrections(kind), ids, now)
     return {"undone": len(ready), "rearmed": len(again), "queued": queued}
-
-
-def _before_firing(connection: Connection, kind: DeadlineKind, rows: Sequence[Row[Any]]) -> dict[int, dict[str, Any]]:
-    """What the ledger kept of each subject when its deadline last fired, in the types of its columns."""
-    found: dict[int, dict[str, Any]] = {}
-    for deadline_id, history in history_of(connection, [row.id for row in rows]).items():
-        fired = [event for event in history if event.event == kind.event]
-        kept = (fired[-1].detail or {}).get("was_row") if fired else None
-        kept = {} if kept is None and not kind.effect else kept
-        if kept is not None:
-            values = {name: _typed(kind, name, kept.get(name)) for name in kind.effect}
-            if not any(isinstance(value, Unreadable) for value in values.values()):
-                found[deadline_id] = values
-    return found
-
-
-def _typed(kind: DeadlineKind, name: str, value: Any) -> Any:
-    return read_instant(value) if isinstance(kind.subject.c[name].type, Instant) else value
-
-
-def _give_back(connection: Connection, kind: DeadlineKind, ready: Sequence[Row[Any]], known: dict[int, dict[str, Any]]) -> None:
-    alike: defaultdict[tuple[tuple[str, Any], ...], list[str]] = defaultdict(list)
-    for row in ready:
-        alike[tuple(sorted(known[row.id].items()))].append(row.subject_id)
-    constants = [kind.subject.c[name] == value for name, value in kind.effect.items() if not isinstance(value, Value)]
-    for values, subject_ids in alike.items():
-        if values:
-            keys = keys_of(subject_ids, kind.subject_key)
-            connection.execute(update(kind.subject).where(among(kind.subject_key, keys), *constants).values(dict(values)))
 
 
 def _fair(policy: Policy) -> Period:

@@ -19,6 +19,7 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER numbers its rows in SQLite
 # 191 is the longest that MariaDB indexes in utf8mb4 under every row format; its usual collations take a1 and A1 for one key.
@@ -103,6 +104,13 @@ class Instant(TypeDecorator[datetime]):
         if isinstance(value, datetime):
             return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return read_instant(value)
+
+
+class AsRead(TypeDecorator[Any]):
+    """A value as the driver gave it, to be given to it as it is, whatever type the column that it goes to has in our eyes."""
+
+    impl = NullType
+    cache_ok = True
 
 
 class present(FunctionElement[datetime]):

@@ -84,6 +84,8 @@ def _one(each: Happening, here: Path) -> str:
         return f"{about}: {each.matter}, done in time"
     if each.event == Event.VOIDED:
         return f"{about}: {each.matter} is no longer awaited"
+    if each.event == Event.REVERTED:
+        return f"{about}: opened again after {each.matter} had ended"
     return f"{about}: {each.matter} was due {_when(each)}{_after(each)}"
 
 
