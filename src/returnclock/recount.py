@@ -21,6 +21,7 @@ from returnclock.database import reading, retried
 from returnclock.errors import BadPolicy
 from returnclock.facts import Counted, count, counting_start, read_facts
 from returnclock.faults import order_fault
+from returnclock.holds import covered, standing
 from returnclock.kinds import DeadlineKind
 from returnclock.promises import not_before_told, told_of
 from returnclock.rulebook import Rulebook
@@ -109,6 +110,8 @@ def _judged(connection: Connection, book: Rulebook, kind: DeadlineKind, rows: Se
     keys = keys_of({row.subject_id for row in rows}, kind.subject_key)
     facts = {row.subject_id: row for row in read_facts(connection, kind, keys)}
     touched = _intervened(connection, rows)
+    for hold in standing(connection, now):  # also what a hold covers and has not marked yet
+        touched |= covered(connection, kind, hold, [row.id for row in rows])
     moves = [_judge(book, kind, row, facts.get(row.subject_id), row.id in touched, now) for row in rows]
     earlier = [move for move in moves if move.counted and move.counted.reckoning.promised_at != move.kept.promised_at]
     told = _told_by_subject(connection, kind, earlier)

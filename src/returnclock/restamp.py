@@ -24,6 +24,7 @@ from returnclock.bulk import RowsUpdate
 from returnclock.clock import Clock
 from returnclock.database import retried, writing
 from returnclock.facts import Counted, count_by
+from returnclock.holds import covered, standing
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.moves import shifted_warning
@@ -123,10 +124,12 @@ def _write(plan: Plan, kind: DeadlineKind, moves: Sequence[Move]) -> list[str]:
         now = plan.clock.now(connection)
         stamping = Stamping(connection, plan.book, plan.hand, now)
         unchanged = _unchanged(connection, moves)
-        held = [move for move in moves if move.kept.id in unchanged]
-        promised = _promised(connection, held)
+        for hold in standing(connection, now):
+            unchanged -= covered(connection, kind, hold, sorted(unchanged))
+        locked = [move for move in moves if move.kept.id in unchanged]
+        promised = _promised(connection, locked)
         rows, told, became = [], [], []
-        for move in held:
+        for move in locked:
             decided = _decided(plan, kind, move, now) if move.kept.id not in promised else None
             if decided is None:
                 continue

@@ -14,11 +14,12 @@ from sqlalchemy import Connection, Row, UniqueConstraint, select
 from returnclock import problems
 from returnclock.facts import read_archived, read_facts
 from returnclock.faults import Fault, anchor_fault, faults_of_rows, is_sound_order, order_fault, start_fault
-from returnclock.holds import release
+from returnclock.holds import unfinished, until_when
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
 from returnclock.settle import note_reverted, settle, withdraw
+from returnclock.standstill import release
 from returnclock.tables.clock import LIVE_STATES, deadlines
 from returnclock.tables.keys import among, by_index, keys_of
 from returnclock.tally import Tally
@@ -118,7 +119,8 @@ class Batch:
 
     def _run_again(self, kind: DeadlineKind, held: Sequence[Row[Any]], stopped: set[int]) -> None:
         """A row that stops running while it is held gets what stood still until now, in case it runs again."""
-        until = {one.id: self.now for one in held if one.id in stopped}
+        ids = sorted(one.id for one in held if one.id in stopped)
+        until = until_when(self.connection, kind, unfinished(self.connection, self.now), ids, self.now) if ids else {}
         release(self.connection, self.book, self.hand, self.now, kind, until, "the row stopped running while it was held")
 
     def _count(self, kind: DeadlineKind, work: _Work, examined: int) -> None:

@@ -10,6 +10,7 @@ from returnclock.database import reading
 from returnclock.jobs import next_digest
 from returnclock.ledger import Hand
 from returnclock.ops import hold as room
+from returnclock.ops import resume as resuming
 from returnclock.ops.extend import extend
 from returnclock.ops.fire import fire_now
 from returnclock.ops.targets import Desk, scope_of
@@ -45,11 +46,11 @@ class Operator:
 
     def resume(self, *words: Any, at: datetime | None = None) -> dict[str, Any]:
         self.at(at)
-        return room.resume_row(self.desk(), self.scope(*words))
+        return resuming.resume_row(self.desk(), self.scope(*words))
 
     def resume_hold(self, number: int, at: datetime | None = None) -> dict[str, Any]:
         self.at(at)
-        return room.resume_hold(self.desk(), number)
+        return resuming.resume_hold(self.desk(), number)
 
     def enact(self, at: datetime | None = None) -> dict[str, int]:
         self.at(at)

@@ -105,7 +105,7 @@ def resume(number: int | None, **asked: Any) -> None:
 
     One row is taken out of every hold that covers it; --hold, or the options it was ordered with, end a whole hold.
     """
-    from returnclock.ops import hold as room
+    from returnclock.ops.resume import resume_hold, resume_row
 
     wiring = wired()
     where = asked["words"] or any(
@@ -122,8 +122,8 @@ def resume(number: int | None, **asked: Any) -> None:
     def carry_out(dry_run: bool) -> dict[str, Any]:
         desk = desk_for(wiring, asked["by"], asked["reason"], dry_run)
         if scope is not None and scope.is_one_row:
-            return room.resume_row(desk, scope)
-        return _together([room.resume_hold(desk, one) for one in ends])
+            return resume_row(desk, scope)
+        return _together([resume_hold(desk, one) for one in ends])
 
     result = carried_out(carry_out, "matched", lambda n: f"let {n} held deadlines run again", asked)
     of = ", ".join(f"hold {one}" for one in result["holds"])

@@ -1,4 +1,4 @@
-"""Hold and resume: time stands still for one deadline or for all of a scope, and what was left is given back.
+"""Hold: time stands still for one deadline or for all of a scope, until the hold ends.
 
 A hold is ordered in one short transaction and binds every sweep from then on; marking its deadlines and letting them run
 again is done in batches, by whoever ordered it and by every tick of a sweep after that, so that no crash leaves one behind.
@@ -14,17 +14,16 @@ from typing import Any
 
 from sqlalchemy import Connection, exists, insert, select, update
 
-from returnclock import holds as room
 from returnclock.batches import until_short
 from returnclock.database import reading, retried, writing
-from returnclock.errors import BadUsage, NotFound, Refused
-from returnclock.holds import Hold, release, standing, unfinished
+from returnclock.errors import BadUsage, Refused
+from returnclock.holds import Hold, standing, unfinished, until_when
 from returnclock.kinds import DeadlineKind
 from returnclock.ops.targets import Desk, counted
 from returnclock.scopes import Scope, any_of
+from returnclock.standstill import catch, reach_back, release
 from returnclock.tables.clock import LIVE_STATES, deadlines, events
 from returnclock.tables.interventions import holds
-from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 
 LOOKED_AGAIN = timedelta(minutes=1)  # the claim of a sweep asks every time; this is only for the mark
@@ -56,65 +55,9 @@ def hold(desk: Desk, scope: Scope, *, starts_at: datetime | None = None, ends_at
         key = connection.execute(insert(holds).values(**row, reason=desk.reason, actor=desk.hand.actor)).inserted_primary_key
         assert key is not None
         result["hold"] = int(key[0])
-        _tell(connection, desk, now, Event.HOLD_ORDERED, int(key[0]), scope, until=ends_at.isoformat() if ends_at else None)
+        tell_of(connection, desk, now, Event.HOLD_ORDERED, int(key[0]), scope, until=ends_at.isoformat() if ends_at else None)
     held = enact(desk)["held"]
     return {**result, "by_kind": found, "held": held, "dry_run": False}
-
-
-def resume_row(desk: Desk, scope: Scope) -> dict[str, Any]:
-    """Let the deadlines of one row, or the one that is named, run again, whatever holds cover it; wider ones go on without it.
-
-    Raises:
-        Refused: nothing of it is held.
-    """
-    with writing(desk.engine) as connection:
-        now = desk.clock.now(connection)
-        kinds = [kind for kind in desk.book.kinds if scope.means(kind)]
-        bound = [one for one in standing(connection, now) if any(_covers_row(connection, kind, one, scope) for kind in kinds)]
-        # Holds before deadlines, as whoever marks them: what is marked under these holds is seen, and none is marked later.
-        chosen = select(holds.c.id).where(among(holds.c.id, [one.id for one in bound])).order_by(holds.c.id)
-        connection.execute(chosen.with_for_update())
-        held = {kind.name: _held_of(connection, kind, scope) for kind in kinds}
-        if not any(held.values()) and not bound:
-            raise Refused(reason=f"{scope} is not held; there is nothing to resume.")
-        result = {"holds": [one.id for one in bound], "scope": scope.document(), **desk.said()}
-        result |= {"matched": sum(map(len, held.values())), "dry_run": desk.dry_run}
-        if desk.dry_run:
-            return {**result, "resumed": 0}
-        for one in bound:
-            _end_for_row(connection, desk, now, one, scope)
-        done = 0
-        for kind in kinds:
-            ids = held[kind.name]
-            done += release(connection, desk.book, desk.hand, now, kind, dict.fromkeys(ids, now), desk.reason)
-        return {**result, "resumed": done}
-
-
-def resume_hold(desk: Desk, number: int) -> dict[str, Any]:
-    """End one hold now and let its deadlines run again, but for those that another hold covers.
-
-    Raises:
-        NotFound: there is no such hold.
-        Refused: it has ended already.
-    """
-    with writing(desk.engine) as connection:
-        now = desk.clock.now(connection)
-        row = connection.execute(select(holds).where(holds.c.id == number).with_for_update()).one_or_none()
-        if row is None:
-            raise NotFound(what="hold", which=number, hint='; "returnclock holds" lists them')
-        if row.closed_at is not None or (row.ends_at is not None and row.ends_at <= now):
-            raise Refused(reason=f"hold {number} has ended already.")
-        scope = Scope.from_document(row.scope)
-        result = {"holds": [number], "scope": row.scope, **desk.said(), "dry_run": desk.dry_run}
-        result["matched"] = sum(counted(connection, desk.book, scope, "held").values())
-        if desk.dry_run:
-            return {**result, "resumed": 0}
-        ended = {"ends_at": now, "ended_by": desk.hand.actor, "end_reason": desk.reason}
-        if row.starts_at > now:  # it never began
-            ended |= {"starts_at": now, "closed_at": now, "done_at": now}
-        connection.execute(update(holds).where(holds.c.id == number).values(ended))
-        _tell(connection, desk, now, Event.HOLD_ENDED, number, scope)
-    return {**result, "resumed": enact(desk)["resumed"]}
 
 
 def holds_with(connection: Connection, now: datetime, scope: Scope) -> list[int]:
@@ -155,7 +98,7 @@ def enact(desk: Desk) -> dict[str, int]:
     ended = [one for one in pending if one.is_over(now)]
     if ended:
         for kind in desk.book.kinds:
-            done["resumed"] += _release_all(desk, now, kind, ended)
+            done["resumed"] += _release_all(desk, now, kind, "its hold has ended")
         for one in ended:
             retried(partial(_mark, desk, one, done_at=now))
     return done
@@ -175,13 +118,13 @@ def release_uncovered(desk: Desk) -> dict[str, int]:
         how many run again, of each kind of which any does.
     """
     now, _ = retried(partial(_pending, desk))
-    done = {kind.name: _release_all(desk, now, kind, ()) for kind in desk.book.kinds}
+    done = {kind.name: _release_all(desk, now, kind, "no hold covers it any more") for kind in desk.book.kinds}
     return {name: number for name, number in done.items() if number}
 
 
 def _catch(desk: Desk, now: datetime, kind: DeadlineKind, one: Hold, done: dict[str, int], size: int) -> int:
     with writing(desk.engine) as connection:
-        looked_at, marked = room.catch(connection, desk.hand, now, kind, one.id, size)
+        looked_at, marked = catch(connection, desk.hand, now, kind, one.id, size)
     done["held"] += marked
     return looked_at
 
@@ -194,32 +137,26 @@ def _reach_back_all(desk: Desk, now: datetime, kind: DeadlineKind, one: Hold) ->
 
 def _reach_back(desk: Desk, now: datetime, kind: DeadlineKind, one: Hold, after: int) -> int:
     with writing(desk.engine) as connection:
-        return room.reach_back(connection, desk.hand, now, kind, one.id, after, BATCH)
+        return reach_back(connection, desk.hand, now, kind, one.id, after, BATCH)
 
 
-def _release_all(desk: Desk, now: datetime, kind: DeadlineKind, ended: Sequence[Hold]) -> int:
+def _release_all(desk: Desk, now: datetime, kind: DeadlineKind, reason: str) -> int:
     """Let every held deadline of a kind run again that no hold covers any more, page by page."""
     done, after = 0, 0
     while True:
-        after, ran = retried(partial(_release_page, desk, now, kind, ended, after))
+        after, ran = retried(partial(_release_page, desk, now, kind, reason, after))
         done += ran
         if not after:
             return done
 
 
-def _release_page(desk: Desk, now: datetime, kind: DeadlineKind, ended: Sequence[Hold], after: int) -> tuple[int, int]:
+def _release_page(desk: Desk, now: datetime, kind: DeadlineKind, reason: str, after: int) -> tuple[int, int]:
     with writing(desk.engine) as connection:
         still = [one.scope for one in standing(connection, now)]
         free = ~exists().where(kind.binds(), any_of(kind, still)).correlate(deadlines)
         chosen = select(deadlines.c.id).where(deadlines.c.kind == kind.name, deadlines.c.state == "held", free)
         page = list(connection.execute(chosen.where(deadlines.c.id > after).order_by(deadlines.c.id).limit(BATCH)).scalars())
-        # One whose row has changed out of the scope of its hold runs again from now on.
-        until = dict.fromkeys(page, now)
-        for one in sorted(ended, key=lambda one: one.ends_at or now):
-            under = exists().where(kind.binds(), one.scope.covers(kind)).correlate(deadlines)
-            covered = select(deadlines.c.id).where(among(deadlines.c.id, page), under)
-            until |= dict.fromkeys(connection.execute(covered).scalars(), one.ends_at or now)
-        reason = "its hold has ended" if ended else "no hold covers it any more"
+        until = until_when(connection, kind, unfinished(connection, now), page, now)
         ran = release(connection, desk.book, desk.hand, now, kind, until, reason)
         return (page[-1] if len(page) == BATCH else 0), ran
 
@@ -229,32 +166,8 @@ def _mark(desk: Desk, one: Hold, **values: Any) -> None:
         connection.execute(update(holds).where(holds.c.id == one.id, holds.c.done_at.is_(None)).values(values))
 
 
-def _held_of(connection: Connection, kind: DeadlineKind, scope: Scope) -> list[int]:
-    chosen = select(deadlines.c.id).where(deadlines.c.kind == kind.name, deadlines.c.subject_id == scope.subject_id)
-    locking = chosen.where(deadlines.c.state == "held").order_by(deadlines.c.id).with_for_update()
-    return list(connection.execute(locking).scalars())
-
-
-def _covers_row(connection: Connection, kind: DeadlineKind, one: Hold, scope: Scope) -> bool:
-    chosen = select(deadlines.c.id).join(kind.subject, kind.binds()).where(deadlines.c.kind == kind.name)
-    chosen = chosen.where(deadlines.c.subject_id == scope.subject_id, one.scope.covers(kind))
-    return connection.execute(chosen.limit(1)).first() is not None
-
-
-def _end_for_row(connection: Connection, desk: Desk, now: datetime, one: Hold, scope: Scope) -> None:
-    """End a hold that covers nothing else; take the row, or its deadline of a kind, out of a wider one."""
-    assert scope.table is not None and scope.subject_id is not None
-    # Read again under lock: two who take rows out at once must not lose one of them.
-    row = connection.execute(select(holds.c.scope).where(holds.c.id == one.id).with_for_update()).scalar_one()
-    left = Scope.from_document(row).without(scope.table, scope.subject_id, scope.kind)
-    values: dict[str, Any] = {"scope": left.document()}
-    if not any(left.means(kind) for kind in desk.book.kinds):
-        values = {"ends_at": now, "closed_at": now, "done_at": now, "ended_by": desk.hand.actor, "end_reason": desk.reason}
-    connection.execute(update(holds).where(holds.c.id == one.id).values(values))
-    _tell(connection, desk, now, Event.HOLD_ENDED, one.id, scope)
-
-
-def _tell(connection: Connection, desk: Desk, now: datetime, event: Event, number: int, scope: Scope, **more: Any) -> None:
+def tell_of(connection: Connection, desk: Desk, now: datetime, event: Event, number: int, scope: Scope, **more: Any) -> None:
+    """Record that somebody ordered or ended a hold."""
     detail = {"hold": number, "scope": scope.document(), **desk.said(), **more}
     told = {"kind": scope.kind, "subject_id": scope.subject_id, "event": event, "at": now, "actor": desk.hand.actor}
     connection.execute(insert(events).values(**told, detail=detail))
