@@ -83,7 +83,7 @@ def test_two_holds_that_look_at_different_times_are_one_span_from_the_first_on(m
     late = MONDAY + 3 * DAY
     market.run("escalate-disputes", at=late - 70 * SECOND)
     operator.hold(at=late - 69 * SECOND, seller=seller)
-    market.run("escalate-disputes", at=late - 9 * SECOND)  # the first looks again, and the second does not
+    market.run("escalate-disputes", at=late - 9.5 * SECOND)  # the first looks again, and the second does not
     dispute = market.dispute(order_id=market.order(country="DE", seller_id=seller), opened_at=MONDAY + HOUR)
     market.run("stamp", at=late)
     for seconds in range(0, 120, 3):
