@@ -96,7 +96,7 @@ def _apply(desk: Desk) -> int:
         waiting = connection.execute(chosen).all()
         moved, done = 0, set()
         for seller_id in sorted({row.seller_id for row in waiting}):
-            pages = Pages(connection, waits=False)
+            pages = Pages(connection)
             local = _zone_or_market(connection, desk, seller_id)
             away = away_by_seller(connection, {seller_id: local}, desk.book.guards.vacation_days_a_year).get(seller_id)
             for kind in desk.book.active() if away else ():
