@@ -14,7 +14,7 @@ do. Rooms raise these; only the command and the tasks turn them into an exit cod
     ├── SchemaBehind         1  ├── SchemaAhead  1  ├── StatementRefused  1  ├── DatabaseUnreachable  1
     │                           ├── DatabaseReadsOnly  1  ├── ConnectionsExhausted  1
     │                           └── DatabaseNotOpened  1  what does not mend itself: account, database, TLS, file
-    ├── CountsDisagree       1  ├── DeadlinesLate  1  ├── StillPaused  1
+    ├── CountsDisagree       1  ├── DeadlinesLate  1  ├── StillPaused  1  ├── CommitUncertain  1
     ├── BrokerUnusable       1  ├── NoWorker  1  ├── StillRunning  1  ├── RunFailed  1
     └── MailError            1
         ├── MailServerDown      the server, not the notice: nothing is charged to the notice
@@ -169,6 +169,11 @@ class DatabaseReadsOnly(DatabaseUnreachable):
 
 class StatementRefused(ReturnclockError):
     """The database refused: {reason}.{hint}"""
+
+
+class CommitUncertain(ReturnclockError):
+    """The connection to the database was lost at the very end: it is not known whether it was done for {what}.
+    It was not tried again, so that nothing is done twice. Look with "returnclock explain", and do it again if it was not."""
 
 
 class CountsDisagree(ReturnclockError):

@@ -95,9 +95,8 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
     desk = Desk(wiring.engine, wiring.clock, wiring.rulebook, job.hand, "what was ordered is carried out")
     if holds_wait:
         hold.enact(desk)
-    if vacations_wait:
-        vacation.apply(desk)
-    return sweep.sweep(
+    fault = _apply_vacations(desk) if vacations_wait else None
+    tally = sweep.sweep(
         wiring.engine,
         wiring.clock,
         kinds,
@@ -109,6 +108,18 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
         guards=wiring.rulebook.guards,
         is_heeded=wiring.rulebook.is_heeded,
     )
+    if fault is not None:
+        raise fault
+    return tally
+
+
+def _apply_vacations(desk: Desk) -> Exception | None:
+    """Move deadlines for vacations. What goes wrong is told only after the sweep: no other deadline may wait for it."""
+    try:
+        vacation.apply(desk)
+    except Exception as fault:
+        return fault
+    return None
 
 
 def next_digest(wiring: Wiring, now: datetime) -> datetime:

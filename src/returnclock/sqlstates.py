@@ -16,6 +16,10 @@ _PASSING_SQLSTATES = {"40001", "40P01", "55P03", "57014", "53300", "57P01", "57P
 # out, connection gone, connection lost.
 _PASSING_MARIADB = {1020, 1053, 1205, 1213, 1317, 1927, 1969, 2006, 2013}
 
+# Of these, the session has ended.
+_ENDED = {"57P01", "57P02", "57P03", "57P05", "25P03"}
+_ENDED_MARIADB = {1053, 1927, 2006, 2013}
+
 # The server only reads, in the words of a transaction, of the whole server, and of InnoDB. It may be a replica, or the former
 # primary after a failover: another connection may be led to a server that writes.
 _READS_ONLY_SQLSTATE = "25006"
@@ -56,6 +60,12 @@ def is_passing(fault: DBAPIError) -> bool:
     if number_of(fault) in _PASSING_MARIADB:
         return True
     return "database is locked" in str(fault.orig) or "database table is locked" in str(fault.orig)
+
+
+def is_lost(fault: DBAPIError) -> bool:
+    """Whether the connection ended, so that nobody was told what became of the statement that was under way."""
+    state = _sqlstate(fault)
+    return fault.connection_invalidated or state in _ENDED or state.startswith("08") or number_of(fault) in _ENDED_MARIADB
 
 
 def only_reads(told: BaseException | None) -> bool:

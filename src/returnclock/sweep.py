@@ -3,8 +3,8 @@
 A batch is one transaction: claim, change the subjects, settle the deadlines, write the ledger, queue the notices. Every
 statement restates the conditions, and the counts must agree or the whole batch rolls back. Imports the noun rooms.
 
-Order of locks, for every room that writes: holds, deadlines, subjects, notices, each by id. Claims take deadlines as they fall
-due, and skip what is locked: so no sweep waits for a front end, and none can deadlock.
+Order of locks, for every room that writes: holds and vacations, deadlines, subjects, notices, each by id. Claims take deadlines
+as they fall due, and skip what is locked: so no sweep waits for a front end, and none can deadlock.
 """
 
 from __future__ import annotations

@@ -12,13 +12,30 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from returnclock.tables.interventions import vacations
+from returnclock.tables.expressions import utc
+from returnclock.tables.interventions import is_removed, is_unsettled, vacations
 from returnclock.tables.keys import among
 
 _ONE_DAY = timedelta(days=1)
 LONGEST = 366  # days of one vacation; a slip of the year must not be walked for a century
+
+
+def taken_back_since(now: Any) -> ColumnElement[bool]:
+    """The condition that a vacation was taken back since it was applied: what it frees of the cap is still to be granted."""
+    removed_at = utc(vacations.c.removed_at)
+    return and_(is_removed, removed_at > vacations.c.applied_at, removed_at <= now)
+
+
+def unapplied(now: Any) -> ColumnElement[bool]:
+    """The condition that running deadlines were not yet moved for a vacation as it is now."""
+    return or_(vacations.c.applied_at.is_(None), taken_back_since(now))
+
+
+def waiting(now: Any) -> ColumnElement[bool]:
+    """The condition that deadlines may have to be moved for a vacation, or are to be looked through once more."""
+    return or_(is_unsettled, unapplied(now))
 
 
 def announced(connection: Connection, seller_ids: Iterable[int]) -> dict[int, list[Any]]:

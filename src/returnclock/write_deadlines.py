@@ -18,9 +18,11 @@ from returnclock.facts import Counted, count, count_by, counting_start
 from returnclock.faults import Fault
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
+from returnclock.moves import dates_of
 from returnclock.new_deadlines import insert_explained
-from returnclock.policy import Policy
+from returnclock.policy import Policy, Reckoning
 from returnclock.promises import not_before_told, told_or_in_hand
+from returnclock.remaining import Dates, layered
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import deadlines, policies
 from returnclock.telemetry import Event
@@ -147,23 +149,37 @@ def _counted_anew(stamping: Stamping, kind: DeadlineKind, row: Row[Any]) -> Coun
 
 
 def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], before: Row[Any]) -> Counted:
-    """The dates that the deadline had, by the policy that it keeps, whatever settings and calendars say today."""
-    frozen = select(policies.c.definition).where(policies.c.id == before.policy_id)
-    policy = Policy.from_definition(stamping.connection.execute(frozen).scalar_one())
-    counted = count_by(stamping.book, policy, kind, row, row.starts_at)
-    step = f"It runs again from the same start and keeps its date: {before.promised_at:%Y-%m-%d %H:%M} UTC."
-    schedule = before.schedule
-    reckoning = replace(
+    """The dates that the deadline had, by the policy that it keeps, whatever settings and calendars say today.
+
+    A vacation that was announced while it rested has moved only what ran: its days that are still to come are skipped now.
+    """
+    frozen = select(deadlines, policies.c.definition).join(policies, policies.c.id == deadlines.c.policy_id)
+    kept = stamping.connection.execute(frozen.where(deadlines.c.id == before.id)).one()
+    counted_from, schedule = counting_start(kind, kept), kept.schedule
+    dates = dates_of(stamping.book, kept, counted_from)
+    counted = count_by(stamping.book, dates.policy, kind, row, row.starts_at)
+    dates = dates.leaving_out(counted.away, after=stamping.now.astimezone(dates.zone).date())
+    moved = _past_vacation(dates, stamping.now)
+    reckoning = moved or replace(
         counted.reckoning,
-        promised_at=before.promised_at,
-        due_at=before.due_at,
-        last_day=date.fromisoformat(schedule["last_day"]),
+        promised_at=kept.promised_at,
+        due_at=kept.due_at,
+        last_day=dates.last_day,
         reminders=tuple(datetime.fromisoformat(moment) for moment in schedule["reminders"]),
     )
-    away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ()))
-    counted_from = counting_start(kind, before)
-    counted = Counted(policy, schedule["zone"], schedule["calendar"], reckoning, counted_from, away=away)
-    return with_steps(counted, (*reckoning.steps, step))
+    away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ())) | (dates.away if moved else frozenset())
+    is_kept = "and keeps its date" if moved is None else "with the date that it had"
+    step = f"It runs again from the same start {is_kept}: {kept.promised_at:%Y-%m-%d %H:%M} UTC."
+    steps = (*counted.reckoning.steps, step, *(moved.steps if moved else ()))
+    return with_steps(Counted(dates.policy, schedule["zone"], schedule["calendar"], reckoning, counted_from, away=away), steps)
+
+
+def _past_vacation(dates: Dates, now: datetime) -> Reckoning | None:
+    try:
+        reckoned = layered(dates, now)
+    except (BadPolicy, OverflowError):
+        return None  # past what calendars know, or past the year 9999: it keeps its date
+    return reckoned if reckoned.promised_at > dates.promised_at else None
 
 
 def with_steps(counted: Counted, steps: tuple[str, ...]) -> Counted:

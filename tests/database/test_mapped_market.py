@@ -16,6 +16,7 @@ from returnclock import schema
 from returnclock.cli import cli
 from returnclock.engines import open_engine
 from returnclock.errors import Refused
+from returnclock.ops import turn
 from tests.database.desk import Operator
 from tests.database.fourth_schema import ANSWERED, LISBON, Bazaar
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
@@ -200,7 +201,10 @@ def test_an_answer_in_another_table_that_commits_before_an_operator_s_look_is_ne
     assert served.states("seller_response", "C-1") == ["running"]
 
 
-def test_an_operator_never_fires_what_is_just_being_answered_in_another_table(served: Bazaar) -> None:
+def test_an_operator_never_fires_what_is_just_being_answered_in_another_table(
+    served: Bazaar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "LOOKS", 3)
     for ref in ("C-1", "C-2", "C-3"):
         served.complain(ref, MONDAY)
     served.run("reconcile", at=MONDAY + HOUR)

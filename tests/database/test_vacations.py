@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from returnclock.database import reading
 from returnclock.errors import BadUsage, NotFound, Refused
@@ -13,7 +15,7 @@ from returnclock.ops.vacation import announce, take_back
 from returnclock.tables.clock import events
 from returnclock.tables.interventions import vacations
 from tests.database.desk import Operator
-from tests.database.market import DAY, HOUR, MONDAY, Market
+from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 
 DUE = MONDAY + 5 * DAY
 
@@ -194,3 +196,45 @@ def test_what_is_taken_back_frees_no_day_that_has_counted_but_those_to_come(mark
 
     promised = {market.deadline("seller_response", one).promised_at for one in (early, late)}
     assert promised == {DUE + 3 * DAY}
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"])
+def test_who_takes_a_vacation_back_by_sql_frees_its_days_for_the_others(market: Market, seller: int, form: str) -> None:
+    market.configure('[ops]\nwarning_lead = "none"\nvacation_days_a_year = 3\n')
+    early, late = (market.dispute(order_id=market.order(seller_id=seller)) for _ in range(2))
+    market.run("stamp", at=MONDAY)
+    for number, (first, last) in enumerate([("2026-03-20", "2026-03-22"), ("2026-03-05", "2026-03-06")], 801):
+        day = {"first_day": first, "last_day": last}
+        market.insert("clock_vacations", id=number, seller_id=seller, announced_at=MONDAY + (number - 801) * SECOND, **day)
+    market.run("escalate-disputes", at=MONDAY + HOUR)
+    assert market.deadline("seller_response", early).promised_at == DUE
+    removed_at = MONDAY + DAY
+    market.update("clock_vacations", 801, removed_at=removed_at.strftime(form) if market.dialect == "sqlite" else removed_at)
+    market.run("escalate-disputes", at=removed_at + HOUR)
+
+    assert {market.deadline("seller_response", one).promised_at for one in (early, late)} == {DUE + 2 * DAY}
+    market.run("escalate-disputes", at=removed_at + 2 * HOUR)
+    assert all(row.settled_at for row in market.rows(vacations))
+
+
+def test_a_tick_finds_no_vacation_that_waits_without_reading_all_of_them(sqlite_market: Market) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def listen(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "clock_vacations" in statement:
+            asked.append((statement, parameters))
+
+    event.listen(sqlite_market.engine, "before_cursor_execute", listen)
+    try:
+        sqlite_market.run("escalate-disputes")
+    finally:
+        event.remove(sqlite_market.engine, "before_cursor_execute", listen)
+
+    ((statement, parameters),) = asked
+    with sqlite_market.engine.connect() as connection:
+        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    steps = [step for step in plan if "clock_vacations" in step]
+    assert [("ix_clock_vacations_waiting" in step, "ix_clock_vacations_removed" in step) for step in steps] == [
+        (True, False),
+        (False, True),
+    ]

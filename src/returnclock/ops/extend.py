@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from returnclock import ledger
-from returnclock.database import writing
 from returnclock.errors import BadPeriod, BadPolicy, Refused
 from returnclock.facts import away_of
 from returnclock.kinds import DeadlineKind
 from returnclock.moves import beginning, dates_of, history_of, moved_values, telling, write_moves
 from returnclock.ops.targets import Desk, Pages, counted
+from returnclock.ops.turn import in_turn
 from returnclock.period import Period
 from returnclock.policy import Policy, Reckoning
 from returnclock.remaining import Dates, extended, extended_until
@@ -31,10 +31,12 @@ def extend(desk: Desk, scope: Scope, *, add: str | None = None, until: datetime 
     Raises:
         Refused: the scope names one row, and nothing of it could be extended.
         BadPeriod: ``add`` is none.
+        CommitUncertain: as `in_turn` does.
     """
-    with writing(desk.engine) as connection:
+
+    def act(connection: Connection) -> dict[str, Any]:
         now = desk.clock.now(connection)
-        pages = Pages(connection, waits=scope.is_one_row)
+        pages = Pages(connection, whole=scope.is_one_row)
         found = counted(connection, desk.book, scope, *LIVE_STATES)
         result = {"scope": scope.document(), **desk.said(), "add": add, "until": until, "matched": sum(found.values())}
         moved: list[dict[str, Any]] = []
@@ -55,6 +57,8 @@ def extend(desk: Desk, scope: Scope, *, add: str | None = None, until: datetime 
         extended_count = 0 if desk.dry_run else len(moved)
         done = {"extended": extended_count, "would": len(moved), "left": pages.left}
         return {**result, **done, "dates": shown, "dry_run": desk.dry_run}
+
+    return in_turn(desk.engine, act, str(scope))
 
 
 def _extend_page(

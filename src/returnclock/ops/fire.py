@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import Connection
+
 from returnclock import claims, holds
-from returnclock.database import writing
 from returnclock.errors import Refused
 from returnclock.firing import DigestHour, before_firing, fire
 from returnclock.ops.targets import Desk, Pages, counted
+from returnclock.ops.turn import in_turn
 from returnclock.scopes import Scope
 
 
@@ -21,10 +23,12 @@ def fire_now(desk: Desk, scope: Scope, *, digest_at: DigestHour | None = None) -
 
     Raises:
         Refused: the scope names one row, and nothing of it could be fired.
+        CommitUncertain: as `in_turn` does.
     """
-    with writing(desk.engine) as connection:
+
+    def act(connection: Connection) -> dict[str, Any]:
         now = desk.clock.now(connection)
-        pages = Pages(connection, waits=scope.is_one_row, beside=True)
+        pages = Pages(connection, whole=scope.is_one_row, beside=True)
         found = counted(connection, desk.book, scope, "running")
         binding = holds.standing(connection, now)
         fired, queued = 0, 0
@@ -36,13 +40,9 @@ def fire_now(desk: Desk, scope: Scope, *, digest_at: DigestHour | None = None) -
                     by_hand = {**desk.said(), "by_hand": True}
                     queued += fire(connection, kind, desk.hand, now, ready, digest_at=digest_at, by_hand=by_hand)
         if scope.is_one_row and not fired:
-            raise Refused(reason=f"{scope} cannot be fired: {_why_not(pages)}")
+            raise Refused(reason=f"{scope} cannot be fired: nothing of it runs and is still true, or it is held.")
         result = {"scope": scope.document(), **desk.said(), "matched": sum(found.values()), "left": pages.left}
         done = {"would": fired, "fired": 0 if desk.dry_run else fired, "queued": queued}
         return {**result, **done, "dry_run": desk.dry_run}
 
-
-def _why_not(pages: Pages) -> str:
-    if pages.left:
-        return "somebody is changing it just now, in another table that says whether it runs. Look, and do it again."
-    return "nothing of it runs and is still true, or it is held."
+    return in_turn(desk.engine, act, str(scope))

@@ -1,6 +1,6 @@
 """Which deadlines an operator means: one by its number, those of one row, or all of a scope.
 
-Imports scopes, spelling, neighbours and rulebook.
+Imports scopes, spelling, neighbours and rulebook, and turn beside it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from returnclock.errors import BadUsage, NotFound
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.neighbours import held_elsewhere
+from returnclock.ops.turn import InHand
 from returnclock.rulebook import Rulebook
 from returnclock.scopes import Scope, any_of, check
 from returnclock.spelling import as_kept
@@ -99,21 +100,25 @@ def counted(connection: Connection, book: Rulebook, scope: Scope, *states: str) 
 
 @dataclass
 class Pages:
-    """Takes deadlines under lock, with their subjects, a page at a time in the order of their ids.
+    """Takes deadlines under lock, with their subjects, a page at a time in the order of their ids. It waits for nobody.
 
-    waits: whether for whoever has one of them in hand, as is right for a single row. Otherwise those are ``left``, and counted:
-    a front end's long transaction delays its own rows alone.
+    What somebody has in hand is ``left``, and counted: a front end's long transaction delays its own rows alone.
+    whole: nothing may be left, as is right for a single row.
     beside: whether other tables that say whether a deadline runs must say the same until the end. What somebody is changing
-    there is ``left`` even of a single row: to wait with the row under lock would have its front end wait for us.
+    there is in hand too.
     """
 
     connection: Connection
-    waits: bool
+    whole: bool = False
     beside: bool = False
     left: int = 0
 
     def of(self, chosen: Select[Any], kind: DeadlineKind) -> Iterator[Sequence[Row[Any]]]:
-        """The chosen rows of ``clock_deadlines``; asked once more under the lock."""
+        """The chosen rows of ``clock_deadlines``; asked once more under the lock.
+
+        Raises:
+            InHand: somebody has one of them, and nothing may be left.
+        """
         after = 0
         while True:
             page = chosen.with_only_columns(deadlines.c.id, deadlines.c.subject_id)
@@ -121,6 +126,8 @@ class Pages:
             found = self.connection.execute(page).all()
             locked = self._locked(kind, found) if found else []
             self.left += len(found) - len(locked)
+            if self.whole and self.left:
+                raise InHand
             if locked:
                 yield self.connection.execute(chosen.where(among(deadlines.c.id, locked)).order_by(deadlines.c.id)).all()
             if len(found) < PAGE:
@@ -139,4 +146,4 @@ class Pages:
         return [row.id for row in found if row.id in ids and row.subject_id in subjects]
 
     def _under_lock(self, chosen: Select[Any]) -> Sequence[Any]:
-        return self.connection.execute(chosen.with_for_update(skip_locked=not self.waits)).scalars().all()
+        return self.connection.execute(chosen.with_for_update(skip_locked=True)).scalars().all()

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, exists, literal, select, update
 
 from returnclock import ledger, outbox
-from returnclock.database import writing
 from returnclock.errors import Refused
 from returnclock.facts import away_of
 from returnclock.kinds import DeadlineKind
@@ -17,6 +16,7 @@ from returnclock.kinds.correction import corrections
 from returnclock.moves import dates_of, moved_schedule, telling
 from returnclock.ops.given_back import before_firing, give_back, unchanged
 from returnclock.ops.targets import Desk, Pages, counted
+from returnclock.ops.turn import in_turn
 from returnclock.period import Period
 from returnclock.policy import Policy, Reckoning
 from returnclock.remaining import Dates, rearmed
@@ -34,11 +34,13 @@ def undo(desk: Desk, scope: Scope, *, period: Period | None = None, fired_from: 
 
     Raises:
         Refused: the scope names one row, and nothing of it could be undone.
+        CommitUncertain: as `in_turn` does.
     """
-    with writing(desk.engine) as connection:
+
+    def act(connection: Connection) -> dict[str, Any]:
         now = desk.clock.now(connection)
         since = max(now - desk.book.guards.undo_within, fired_from or now - desk.book.guards.undo_within)
-        pages = Pages(connection, waits=scope.is_one_row)
+        pages = Pages(connection, whole=scope.is_one_row)
         found = counted(connection, desk.book, scope, "fired")
         done = {"undone": 0, "rearmed": 0, "queued": 0}
         for kind in desk.book.active():
@@ -54,6 +56,8 @@ def undo(desk: Desk, scope: Scope, *, period: Period | None = None, fired_from: 
         result["would"] = done["undone"]
         changed = dict.fromkeys(done, 0) if desk.dry_run else done
         return {**result, **changed, "dry_run": desk.dry_run}
+
+    return in_turn(desk.engine, act, str(scope))
 
 
 def _why_not(scope: Scope, found: dict[str, int], desk: Desk) -> str:

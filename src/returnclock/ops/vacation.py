@@ -1,26 +1,34 @@
-"""Vacations of sellers: announced and taken back by hand, and applied to what runs. Imports vacations, holds and targets."""
+"""Vacations of sellers: announced and taken back by hand, and applied to what runs. Imports vacations, turn and targets."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, exists, insert, literal, select, update
+from sqlalchemy.exc import DBAPIError
 
 from returnclock import ledger
-from returnclock.database import retried, writing
-from returnclock.errors import BadPolicy, BadUsage, NotFound, Refused
+from returnclock.database import insert_new, reading, retried, writing
+from returnclock.errors import BadPolicy, BadUsage, DatabaseUnreachable, NotFound, Refused
 from returnclock.facts import zone_or
 from returnclock.kinds import DeadlineKind, Party
 from returnclock.moves import beginning, dates_of, history_of, moved_values, telling, write_moves
 from returnclock.ops.targets import Desk, Pages
+from returnclock.ops.turn import InHand, in_turn
 from returnclock.remaining import layered
 from returnclock.tables.clock import LIVE_STATES, deadlines, events, policies
-from returnclock.tables.interventions import vacations
+from returnclock.tables.interventions import bursts, vacations
+from returnclock.tables.keys import among
 from returnclock.tables.market import orders, sellers
+from returnclock.tables.types import Instant
 from returnclock.telemetry import Event
-from returnclock.vacations import LONGEST, announced, away_by_seller, days_granted
+from returnclock.vacations import LONGEST, announced, away_by_seller, days_granted, unapplied, waiting
+
+SETTLES_IN = timedelta(minutes=10)  # longer than any transaction of ours lives
 
 
 def announce(desk: Desk, seller_id: int, first_day: date, last_day: date) -> dict[str, Any]:
@@ -30,28 +38,34 @@ def announce(desk: Desk, seller_id: int, first_day: date, last_day: date) -> dic
         NotFound: there is no such seller.
         BadUsage: it ends before it begins, or is longer than a year.
         Refused: no day of it would be granted, because all are past or the year's cap is reached; or sellers are mapped.
+        CommitUncertain: as `in_turn` does.
     """
     if not 0 <= (last_day - first_day).days < LONGEST:
         raise BadUsage(reason=f"{first_day} to {last_day} is no vacation: it ends before it begins, or is longer than a year.")
     if desk.book.market.mapped:
         raise Refused(reason="vacations are kept of sellers in the contract's own table, and [market] maps them onto others.")
-    with writing(desk.engine) as connection:
-        now = desk.clock.now(connection)
-        local = _zone_of(connection, desk, seller_id)
-        row = {"seller_id": seller_id, "first_day": first_day, "last_day": last_day, "announced_at": now}
-        key = connection.execute(insert(vacations).values(row)).inserted_primary_key
-        assert key is not None
-        cap = desk.book.guards.vacation_days_a_year
-        granted = days_granted(announced(connection, [seller_id]).get(seller_id, []), local, cap)
-        days = sorted(day for day, by in granted.items() if by == key[0])
-        if not days:
-            raise Refused(reason=f"no day of it would count: all are past, or {cap} days of the year are granted already.")
-        result = {"vacation": int(key[0]), "seller": seller_id, **desk.said(), "granted": len(days), "days": days}
-        _tell(connection, desk, now, Event.VACATION_ANNOUNCED, seller_id, vacation=int(key[0]), granted=len(days))
-        if desk.dry_run:
-            connection.rollback()
-            return {**result, "vacation": None, "moved": 0, "dry_run": True}
-    return {**result, "moved": apply(desk), "dry_run": False}
+    result = in_turn(desk.engine, partial(_announce, desk, seller_id, first_day, last_day), f"seller {seller_id}")
+    return result if desk.dry_run else {**result, "moved": apply(desk)}
+
+
+def _announce(desk: Desk, seller_id: int, first_day: date, last_day: date, connection: Connection) -> dict[str, Any]:
+    local = _zone_of(connection, desk, seller_id)
+    _one_at_a_time(connection, desk)
+    now = desk.clock.now(connection)  # only now: those announced first come first
+    row = {"seller_id": seller_id, "first_day": first_day, "last_day": last_day, "announced_at": now}
+    key = connection.execute(insert(vacations).values(row)).inserted_primary_key
+    assert key is not None
+    cap = desk.book.guards.vacation_days_a_year
+    granted = days_granted(announced(connection, [seller_id]).get(seller_id, []), local, cap)
+    days = sorted(day for day, by in granted.items() if by == key[0])
+    if not days:
+        raise Refused(reason=f"no day of it would count: all are past, or {cap} days of the year are granted already.")
+    result = {"vacation": int(key[0]), "seller": seller_id, **desk.said(), "granted": len(days), "days": days}
+    _tell(connection, desk, now, Event.VACATION_ANNOUNCED, seller_id, vacation=int(key[0]), granted=len(days))
+    if desk.dry_run:
+        connection.rollback()
+        return {**result, "vacation": None, "moved": 0, "dry_run": True}
+    return {**result, "dry_run": False}
 
 
 def take_back(desk: Desk, number: int) -> dict[str, Any]:
@@ -62,60 +76,115 @@ def take_back(desk: Desk, number: int) -> dict[str, Any]:
     Raises:
         NotFound: there is no such vacation.
         Refused: it was taken back already.
+        CommitUncertain: as `in_turn` does.
     """
-    with writing(desk.engine) as connection:
+    result = in_turn(desk.engine, partial(_take_back, desk, number), f"vacation {number}")
+    return {**result, "moved": 0 if desk.dry_run else apply(desk)}
+
+
+def _take_back(desk: Desk, number: int, connection: Connection) -> dict[str, Any]:
+    chosen = select(vacations.c.seller_id, vacations.c.removed_at).where(vacations.c.id == number)
+    if connection.execute(chosen).first() is None:
+        raise NotFound(what="vacation", which=number, hint='; "returnclock vacation list" shows them')
+    # This row alone: two who took back two of a seller's, and locked the other's as well, would meet in a deadlock.
+    row = connection.execute(chosen.with_for_update(skip_locked=True)).one_or_none()
+    if row is None:
+        raise InHand
+    if row.removed_at is not None:
+        raise Refused(reason=f"vacation {number} was taken back already.")
+    if not desk.dry_run:
         now = desk.clock.now(connection)
-        row = connection.execute(select(vacations).where(vacations.c.id == number).with_for_update()).one_or_none()
-        if row is None:
-            raise NotFound(what="vacation", which=number, hint='; "returnclock vacation list" shows them')
-        if row.removed_at is not None:
-            raise Refused(reason=f"vacation {number} was taken back already.")
-        result = {"vacation": number, "seller": row.seller_id, **desk.said(), "dry_run": desk.dry_run}
-        if desk.dry_run:
-            return {**result, "moved": 0}
-        connection.execute(update(vacations).where(vacations.c.id == number).values(removed_at=now))
-        others = (vacations.c.seller_id == row.seller_id, vacations.c.removed_at.is_(None))
-        connection.execute(update(vacations).where(*others).values(applied_at=None))
+        # As if it had never been applied: the seller's deadlines are gone through for what the others now grant.
+        _note(connection, [number], removed_at=now, applied_at=None, settled_at=None)
         _tell(connection, desk, now, Event.VACATION_REMOVED, row.seller_id, vacation=number)
-    return {**result, "moved": apply(desk)}
+    return {"vacation": number, "seller": row.seller_id, **desk.said(), "dry_run": desk.dry_run}
 
 
 def apply(desk: Desk) -> int:
-    """Move the running deadlines of sellers who have announced a vacation since they were stamped.
+    """Move the live deadlines of sellers whose vacations are not applied or not settled yet, each seller in one transaction.
+
+    Who read the vacations before one was committed, and commits only after it was applied, is caught by further looks, until
+    one that comes when no such transaction lives any more. What was moved is not moved twice.
+
+    Raises:
+        Exception: whatever one seller's deadlines raise; those of the other sellers are moved before it is told.
 
     Returns:
         how many were moved.
     """
-    return retried(lambda: _apply(desk))
+    moved, faults = 0, []
+    for seller_id in retried(partial(_waiting, desk)):
+        try:
+            moved += retried(partial(_apply_of, desk, seller_id))
+        except (DBAPIError, DatabaseUnreachable):
+            raise  # nothing of any seller
+        except Exception as fault:
+            faults.append(fault)
+    if faults:
+        raise faults[0]
+    return moved
 
 
-def _apply(desk: Desk) -> int:
+def _waiting(desk: Desk) -> Sequence[int]:
+    with reading(desk.engine) as connection:
+        now = literal(desk.clock.now(connection), Instant())
+        chosen = select(vacations.c.seller_id).where(waiting(now)).distinct()
+        return connection.execute(chosen.order_by(vacations.c.seller_id)).scalars().all()
+
+
+def _apply_of(desk: Desk, seller_id: int) -> int:
     with writing(desk.engine) as connection:
         now = desk.clock.now(connection)
-        chosen = select(vacations).where(vacations.c.applied_at.is_(None)).order_by(vacations.c.id).with_for_update()
-        waiting = connection.execute(chosen).all()
-        moved, done = 0, set()
-        for seller_id in sorted({row.seller_id for row in waiting}):
-            pages = Pages(connection, waits=False)
-            local = _zone_or_market(connection, desk, seller_id)
-            away = away_by_seller(connection, {seller_id: local}, desk.book.guards.vacation_days_a_year).get(seller_id)
-            for kind in desk.book.active() if away else ():
-                if kind.party is Party.SELLER and kind.order_id is not None:
-                    moved += _move(pages, desk, kind, seller_id, away or frozenset(), now)
-            if not pages.left:  # else it is gone through again by the next sweep; what was moved is not moved twice
-                done.add(seller_id)
-        ids = [row.id for row in waiting if row.seller_id in done]
-        if ids:
-            connection.execute(update(vacations).where(vacations.c.id.in_(ids)).values(applied_at=now))
+        new = unapplied(literal(now, Instant())).label("is_new")
+        chosen = select(vacations.c.id, vacations.c.applied_at, new).where(vacations.c.seller_id == seller_id)
+        chosen = chosen.where(waiting(literal(now, Instant()))).order_by(vacations.c.id)
+        # What a front end or another worker has in hand waits for the next tick, and no sweep for them.
+        rows = connection.execute(chosen.with_for_update(skip_locked=True)).all()
+        if not rows:
+            return 0
+        since = None if any(row.is_new for row in rows) else min(row.applied_at for row in rows) - SETTLES_IN
+        moved, left = _move_all(connection, desk, seller_id, now, since)
+        if not left:  # else it is gone through again by the next sweep
+            _note(connection, [row.id for row in rows if row.is_new], applied_at=now, settled_at=None)
+            settled = [row.id for row in rows if not row.is_new and row.applied_at + SETTLES_IN <= now]
+            _note(connection, settled, settled_at=now)
         return moved
 
 
-def _move(pages: Pages, desk: Desk, kind: DeadlineKind, seller_id: int, away: frozenset[date], now: datetime) -> int:
-    connection = pages.connection
+def _note(connection: Connection, ids: Sequence[int], **values: datetime | None) -> None:
+    if ids:
+        connection.execute(update(vacations).where(among(vacations.c.id, ids)).values(values))
+
+
+def _move_all(connection: Connection, desk: Desk, seller_id: int, now: datetime, since: datetime | None) -> tuple[int, int]:
+    """Move the live deadlines of a seller, or only those to which something happened ``since``.
+
+    Returns:
+        how many were moved, and how many somebody had in hand.
+    """
+    pages, moved = Pages(connection), 0
+    local = _zone_or_market(connection, desk, seller_id)
+    away = away_by_seller(connection, {seller_id: local}, desk.book.guards.vacation_days_a_year).get(seller_id)
+    for kind in desk.book.active() if away else ():
+        if kind.party is Party.SELLER and kind.order_id is not None:
+            chosen = _live_of(kind, seller_id)
+            if since is not None:
+                # Not what was moved here: that knew the vacation, and would be gone through again with every look.
+                lately = exists().where(events.c.deadline_id == deadlines.c.id, events.c.at >= since)
+                chosen = chosen.where(lately.where(events.c.event != Event.POSTPONED).correlate(deadlines))
+            moved += _move(pages, desk, kind, chosen, away or frozenset(), now)
+    return moved, pages.left
+
+
+def _live_of(kind: DeadlineKind, seller_id: int) -> Select[Any]:
     of_seller = select(orders.c.id).where(orders.c.id == kind.order_id, orders.c.seller_id == seller_id)
     chosen = select(deadlines, policies.c.definition).join(policies, policies.c.id == deadlines.c.policy_id)
     chosen = chosen.join(kind.subject, kind.still_true()).where(deadlines.c.kind == kind.name)
-    chosen = chosen.where(deadlines.c.state.in_(LIVE_STATES), of_seller.correlate(kind.subject).exists())
+    return chosen.where(deadlines.c.state.in_(LIVE_STATES), of_seller.correlate(kind.subject).exists())
+
+
+def _move(pages: Pages, desk: Desk, kind: DeadlineKind, chosen: Select[Any], away: frozenset[date], now: datetime) -> int:
+    connection = pages.connection
     moved = 0
     for rows in pages.of(chosen, kind):
         history = history_of(connection, [row.id for row in rows])
@@ -136,6 +205,16 @@ def _move(pages: Pages, desk: Desk, kind: DeadlineKind, seller_id: int, away: fr
         ledger.record_each(connection, desk.hand, now, Event.POSTPONED, told)
         moved += len(told)
     return moved
+
+
+def _one_at_a_time(connection: Connection, desk: Desk) -> None:
+    """Wait until no other announcement is under way, so that no two grant the same days of the year's cap.
+
+    The lock is on a row of our own. The seller's is a front end's: our account may not lock it, and would wait for its orders.
+    """
+    row = {"kind": vacations.name, "since": desk.clock.now(connection), "fired": 0}
+    connection.execute(insert_new(connection, bursts, (bursts.c.kind,)), [row])
+    connection.execute(select(bursts.c.kind).where(bursts.c.kind == vacations.name).with_for_update()).one()
 
 
 def _zone_of(connection: Connection, desk: Desk, seller_id: int) -> ZoneInfo:

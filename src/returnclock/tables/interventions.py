@@ -45,6 +45,7 @@ pauses = Table(
     one_of("what", "what", ("task", "kind")),
 )
 
+# Beside a row for each kind one named "clock_vacations", whose lock lets one vacation be announced at a time.
 bursts = Table(
     "clock_bursts",
     metadata,
@@ -65,8 +66,16 @@ vacations = Table(
         "removed_at", Instant, comment="When it was taken back; its later days no longer count. Set by front end or command."
     ),
     Column("applied_at", Instant, comment="◆ When running deadlines had been moved for it; null until then."),
+    Column("settled_at", Instant, comment="◆ When those were moved too that were just being written then; null until then."),
 )
 Index("ix_clock_vacations_seller", vacations.c.seller_id)
-# Every tick asks for what waits to be applied.
-is_waiting = vacations.c.applied_at.is_(None)
-Index("ix_clock_vacations_waiting", vacations.c.applied_at, postgresql_where=is_waiting, sqlite_where=is_waiting)
+# Every tick asks for what waits to be applied, or was taken back since.
+is_unsettled = vacations.c.settled_at.is_(None)
+Index("ix_clock_vacations_waiting", vacations.c.settled_at, postgresql_where=is_unsettled, sqlite_where=is_unsettled)
+is_removed = vacations.c.removed_at.is_not(None)
+Index(
+    "ix_clock_vacations_removed",
+    *(vacations.c.removed_at, vacations.c.applied_at),
+    postgresql_where=is_removed,
+    sqlite_where=is_removed,
+)

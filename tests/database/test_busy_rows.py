@@ -1,0 +1,193 @@
+"""Interventions beside a front end, and when a connection is lost: nobody waits for them, and nothing is done twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import OperationalError
+
+from returnclock.errors import CommitUncertain, Refused, ReturnclockError
+from returnclock.ops import extend as extending
+from returnclock.ops import turn
+from tests.database.desk import Operator
+from tests.database.market import DAY, HOUR, MONDAY, Market
+
+DUE = MONDAY + 5 * DAY
+
+
+@pytest.fixture(params=["postgres_market", "mariadb_market"])  # SQLite has one writer, for whom all others wait
+def market(request: pytest.FixtureRequest) -> Market:
+    opened: Market = request.getfixturevalue(request.param)
+    return opened
+
+
+@pytest.fixture
+def dispute(market: Market) -> int:
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    return dispute
+
+
+@contextmanager
+def in_hand(market: Market, dispute: int) -> Iterator[Connection]:
+    """A front end's transaction that has changed a dispute."""
+    with market.transaction() as connection:
+        connection.execute(text(f"UPDATE disputes SET reason = 'x' WHERE id = {dispute}"))
+        yield connection
+
+
+def begun(act: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+    said: list[Any] = []
+
+    def run() -> None:
+        try:
+            said.append(act())
+        except ReturnclockError as fault:
+            said.append(fault)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, said
+
+
+def test_an_operator_who_waits_for_a_front_end_stops_no_stamping(market: Market, operator: Operator, dispute: int) -> None:
+    with in_hand(market, dispute):
+        waiting, said = begun(lambda: operator.extend("disputes", dispute, add="2 days"))
+        waiting.join(0.5)
+        market.sql(f"INSERT INTO clock_changes (table_name, subject_id) VALUES ('disputes', '{dispute}')")
+        other = market.dispute()
+        stamping, _ = begun(lambda: market.run("stamp"))
+        stamping.join(5)
+        assert (stamping.is_alive(), market.states("seller_response", other)) == (False, ["running"])
+        assert waiting.is_alive()
+    waiting.join(30)
+    stamping.join(30)
+
+    assert said[0]["extended"] == 1
+    assert market.deadline("seller_response", dispute).promised_at == DUE + 2 * DAY
+
+
+ACTS: dict[str, Callable[[Operator, int], Any]] = {
+    "extend": lambda operator, dispute: operator.extend("disputes", dispute, add="2 days"),
+    "rehearse": lambda operator, dispute: operator.extend("disputes", dispute, add="2 days", dry_run=True),
+    "fire": lambda operator, dispute: operator.fire("disputes", dispute),
+    "undo": lambda operator, dispute: operator.undo("disputes", dispute),
+}
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_a_row_that_somebody_keeps_in_hand_is_refused_in_the_end_and_left_as_it_was(
+    market: Market, operator: Operator, dispute: int, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(turn, "LOOKS", 3)
+    if name == "undo":
+        market.run("escalate-disputes", at=DUE)
+    before = market.deadline("seller_response", dispute)
+    with in_hand(market, dispute), pytest.raises(Refused, match="is changing it just now"):
+        ACTS[name](operator, dispute)
+    assert market.deadline("seller_response", dispute) == before
+
+
+def test_an_intervention_that_a_deadlock_rolled_back_is_done_once(
+    market: Market, operator: Operator, dispute: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, failed = extending.write_moves, []
+
+    def as_in_a_deadlock(connection: Connection, *args: Any) -> Any:
+        changed = write(connection, *args)
+        if not failed:
+            failed.append(True)
+            told = "40P01" if market.dialect == "postgresql" else "1213"
+            raise _refusal(connection, told)
+        return changed
+
+    monkeypatch.setattr(extending, "write_moves", as_in_a_deadlock)
+    assert operator.extend("disputes", dispute, add="2 days")["extended"] == 1
+    assert market.deadline("seller_response", dispute).promised_at == DUE + 2 * DAY
+    assert market.events("seller_response", dispute) == ["deadline:stamped", "deadline:extended"]
+
+
+def _refusal(connection: Connection, told: str) -> OperationalError:
+    """What the database says when it has rolled a transaction back, told by the database itself."""
+    if connection.dialect.name == "postgresql":
+        statement = f"DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '{told}'; END $$"
+    else:
+        statement = f"SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = {told}, MESSAGE_TEXT = 'deadlock'"
+    with pytest.raises(OperationalError) as fault:
+        connection.exec_driver_sql(statement)
+    return fault.value
+
+
+def killed_by(market: Market, number: int) -> None:
+    kill = f"SELECT pg_terminate_backend({number})" if market.dialect == "postgresql" else f"KILL {number}"
+    market.sql(kill)
+
+
+def number_of(connection: Connection) -> int:
+    ask = "SELECT pg_backend_pid()" if connection.dialect.name == "postgresql" else "SELECT CONNECTION_ID()"
+    return int(connection.execute(text(ask)).scalar_one())
+
+
+def test_an_intervention_whose_connection_was_lost_before_its_end_is_done_once(
+    market: Market, operator: Operator, dispute: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, lost = extending.write_moves, []
+
+    def losing(connection: Connection, *args: Any) -> Any:
+        changed = write(connection, *args)
+        if not lost:
+            lost.append(True)
+            killed_by(market, number_of(connection))
+        return changed
+
+    monkeypatch.setattr(extending, "write_moves", losing)
+    assert operator.extend("disputes", dispute, add="2 days")["extended"] == 1
+    assert market.deadline("seller_response", dispute).promised_at == DUE + 2 * DAY
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_an_extension_of_which_nobody_knows_whether_it_was_committed_is_never_given_twice(
+    market: Market, operator: Operator, dispute: int, is_committed: bool
+) -> None:
+    lost: list[bool] = []
+
+    def losing(connection: Connection) -> None:
+        if not lost and connection.info.pop("extends", False):
+            lost.append(True)
+            number = number_of(connection)
+            if is_committed:
+                connection.exec_driver_sql("COMMIT").close()
+                number_of(connection)  # so that there is a transaction to commit
+            killed_by(market, number)
+
+    def seen(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE clock_deadlines"):
+            connection.info["extends"] = True
+
+    event.listen(market.engine, "before_cursor_execute", seen)
+    event.listen(market.engine, "commit", losing)
+    try:
+        with pytest.raises(CommitUncertain, match="not known whether it was done"):
+            operator.extend("disputes", dispute, add="2 days")
+    finally:
+        event.remove(market.engine, "commit", losing)
+        event.remove(market.engine, "before_cursor_execute", seen)
+
+    assert market.deadline("seller_response", dispute).promised_at == DUE + is_committed * 2 * DAY
+
+
+def test_what_is_answered_while_an_operator_waits_is_not_fired(market: Market, operator: Operator, dispute: int) -> None:
+    market.clock.at = MONDAY + HOUR
+    with in_hand(market, dispute) as front_end:
+        waiting, said = begun(lambda: operator.fire("disputes", dispute))
+        waiting.join(0.5)
+        front_end.execute(text(f"UPDATE disputes SET status = 'awaiting_buyer' WHERE id = {dispute}"))
+    waiting.join(30)
+
+    assert isinstance(said[0], Refused)
+    assert market.row("disputes", dispute).status == "awaiting_buyer"
