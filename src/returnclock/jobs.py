@@ -92,7 +92,7 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
     if job.dry_run:
         return sweep.would_sweep(wiring.engine, wiring.clock, kinds, limit=job.limit)
     holds_wait, vacations_wait = retried(partial(_orders_now, wiring))
-    desk = Desk(wiring.engine, wiring.clock, wiring.rulebook, job.hand, "what was ordered is carried out")
+    desk = _desk(job)
     if holds_wait:
         hold.enact(desk)
     fault = _apply_vacations(desk) if vacations_wait else None
@@ -111,6 +111,10 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
     if fault is not None:
         raise fault
     return tally
+
+
+def _desk(job: Job) -> Desk:
+    return Desk(job.wiring.engine, job.wiring.clock, job.wiring.rulebook, job.hand, "what was ordered is carried out")
 
 
 def _apply_vacations(desk: Desk) -> Exception | None:
@@ -168,6 +172,9 @@ def _deliver_mail(job: Job) -> Tally:
     wiring = job.wiring
     if job.dry_run:
         return deliver.would_deliver(wiring.engine, wiring.clock, limit=job.limit)
+    holds_wait, _ = retried(partial(_orders_now, wiring))
+    if holds_wait:  # whoever ordered it may have died before anything was marked: no reminder goes out under it
+        hold.enact(_desk(job))
     # One name for each run: two runs in one process must not take each other's lease for their own.
     worker = f"{socket.gethostname()}:{os.getpid()}:{job.hand.run_id}"
     mail = wiring.settings.mail

@@ -67,6 +67,17 @@ def test_what_was_stamped_late_under_a_hold_is_not_escalated_as_soon_as_it_is_re
     assert market.deadline("seller_response", dispute).promised_at >= late + 5 * DAY
 
 
+def test_nobody_is_reminded_under_a_hold_that_has_not_marked_anything(
+    market: Market, operator: Operator, german: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert market.run("send-reminders", at=MONDAY + 3 * DAY)["queued"] == 1
+    ordered_and_killed(operator, monkeypatch, country="DE")
+    market.run("deliver-mail")
+
+    assert market.mailer.taken == []
+    assert market.states("seller_response", german) == ["held"]
+
+
 def test_to_try_a_resume_marks_nothing(
     market: Market, operator: Operator, german: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from returnclock.errors import BadUsage, Refused
 from returnclock.holds import Hold, standing, unfinished, until_when
 from returnclock.kinds import DeadlineKind
 from returnclock.ops.targets import Desk, counted
+from returnclock.ops.turn import in_turn
 from returnclock.scopes import Scope, any_of
 from returnclock.standstill import catch, reach_back, release
 from returnclock.tables.clock import LIVE_STATES, deadlines, events
@@ -36,28 +37,31 @@ def hold(desk: Desk, scope: Scope, *, starts_at: datetime | None = None, ends_at
     Raises:
         Refused: it is meant for one row, of which no deadline runs.
         BadUsage: it would end before it begins.
+        CommitUncertain: as `in_turn` does.
     """
-    with writing(desk.engine) as connection:
-        now = desk.clock.now(connection)
-        begins = starts_at or now
-        if ends_at is not None and ends_at <= max(begins, now):
-            raise BadUsage(
-                reason=f"The hold would end at {ends_at:%Y-%m-%d %H:%M} UTC, which is not after its beginning and now."
-            )
-        found = counted(connection, desk.book, scope, *LIVE_STATES)
-        if scope.is_one_row and not found:
-            raise Refused(reason=f"{scope} has no deadline that runs; there is nothing to hold.")
-        matched = sum(found.values())
-        result = {"hold": None, "scope": scope.document(), **desk.said(), "from": begins, "until": ends_at, "matched": matched}
-        if desk.dry_run:
-            return {**result, "by_kind": found, "held": 0, "dry_run": True}
-        row = {"scope": scope.document(), "starts_at": begins, "ends_at": ends_at, "created_at": now}
-        key = connection.execute(insert(holds).values(**row, reason=desk.reason, actor=desk.hand.actor)).inserted_primary_key
-        assert key is not None
-        result["hold"] = int(key[0])
-        tell_of(connection, desk, now, Event.HOLD_ORDERED, int(key[0]), scope, until=ends_at.isoformat() if ends_at else None)
-    held = enact(desk)["held"]
-    return {**result, "by_kind": found, "held": held, "dry_run": False}
+    result = in_turn(desk.engine, partial(_order, desk, scope, starts_at, ends_at), str(scope))
+    return {**result, "held": 0 if desk.dry_run else enact(desk)["held"], "dry_run": desk.dry_run}
+
+
+def _order(
+    desk: Desk, scope: Scope, starts_at: datetime | None, ends_at: datetime | None, connection: Connection
+) -> dict[str, Any]:
+    now = desk.clock.now(connection)
+    begins = starts_at or now
+    if ends_at is not None and ends_at <= max(begins, now):
+        raise BadUsage(reason=f"The hold would end at {ends_at:%Y-%m-%d %H:%M} UTC, which is not after its beginning and now.")
+    found = counted(connection, desk.book, scope, *LIVE_STATES)
+    if scope.is_one_row and not found:
+        raise Refused(reason=f"{scope} has no deadline that runs; there is nothing to hold.")
+    result = {"hold": None, "scope": scope.document(), **desk.said(), "from": begins, "until": ends_at}
+    result |= {"matched": sum(found.values()), "by_kind": found}
+    if desk.dry_run:
+        return result
+    row = {"scope": scope.document(), "starts_at": begins, "ends_at": ends_at, "created_at": now}
+    key = connection.execute(insert(holds).values(**row, reason=desk.reason, actor=desk.hand.actor)).inserted_primary_key
+    assert key is not None
+    tell_of(connection, desk, now, Event.HOLD_ORDERED, int(key[0]), scope, until=ends_at.isoformat() if ends_at else None)
+    return {**result, "hold": int(key[0])}
 
 
 def holds_with(connection: Connection, now: datetime, scope: Scope) -> list[int]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from returnclock.database import writing
 from returnclock.errors import NotFound, Refused
 from returnclock.holds import Hold, covered, standing, unfinished, until_when
 from returnclock.kinds import DeadlineKind
 from returnclock.ops.hold import enact, tell_of
 from returnclock.ops.targets import Desk, counted
+from returnclock.ops.turn import in_turn
 from returnclock.scopes import Scope
 from returnclock.standstill import mark, release
 from returnclock.tables.clock import LIVE_STATES, deadlines
@@ -27,26 +28,30 @@ def resume_row(desk: Desk, scope: Scope) -> dict[str, Any]:
 
     Raises:
         Refused: nothing of it is held.
+        CommitUncertain: as `in_turn` does.
     """
-    with writing(desk.engine) as connection:
-        now = desk.clock.now(connection)
-        kinds = [kind for kind in desk.book.kinds if scope.means(kind)]
-        bound = _locked(connection, kinds, scope, now)
-        ending = unfinished(connection, now)
-        held = {kind: _held_under(connection, desk, now, kind, scope, bound) for kind in kinds}
-        if not any(held.values()) and not bound:
-            raise Refused(reason=f"{scope} is not held; there is nothing to resume.")
-        result = {"holds": [one.id for one in bound], "scope": scope.document(), **desk.said()}
-        result |= {"matched": sum(map(len, held.values())), "dry_run": desk.dry_run}
-        if desk.dry_run:
-            connection.rollback()
-            return {**result, "resumed": 0}
-        # Before the row is taken out of the holds: they say until when it stood still.
-        until = {kind: until_when(connection, kind, ending, ids, now) for kind, ids in held.items()}
-        for one in bound:
-            _end_for_row(connection, desk, now, one, scope)
-        done = sum(release(connection, desk.book, desk.hand, now, kind, until[kind], desk.reason) for kind in kinds)
-        return {**result, "resumed": done}
+    return in_turn(desk.engine, partial(_resume_row, desk, scope), str(scope))
+
+
+def _resume_row(desk: Desk, scope: Scope, connection: Connection) -> dict[str, Any]:
+    now = desk.clock.now(connection)
+    kinds = [kind for kind in desk.book.kinds if scope.means(kind)]
+    bound = _locked(connection, kinds, scope, now)
+    ending = unfinished(connection, now)
+    held = {kind: _held_under(connection, desk, now, kind, scope, bound) for kind in kinds}
+    if not any(held.values()) and not bound:
+        raise Refused(reason=f"{scope} is not held; there is nothing to resume.")
+    result = {"holds": [one.id for one in bound], "scope": scope.document(), **desk.said()}
+    result |= {"matched": sum(map(len, held.values())), "dry_run": desk.dry_run}
+    if desk.dry_run:
+        connection.rollback()
+        return {**result, "resumed": 0}
+    # Before the row is taken out of the holds: they say until when it stood still.
+    until = {kind: until_when(connection, kind, ending, ids, now) for kind, ids in held.items()}
+    for one in bound:
+        _end_for_row(connection, desk, now, one, scope)
+    done = sum(release(connection, desk.book, desk.hand, now, kind, until[kind], desk.reason) for kind in kinds)
+    return {**result, "resumed": done}
 
 
 def resume_hold(desk: Desk, number: int) -> dict[str, Any]:
@@ -55,25 +60,30 @@ def resume_hold(desk: Desk, number: int) -> dict[str, Any]:
     Raises:
         NotFound: there is no such hold.
         Refused: it has ended already.
+        CommitUncertain: as `in_turn` does.
     """
-    with writing(desk.engine) as connection:
-        now = desk.clock.now(connection)
-        row = connection.execute(select(holds).where(holds.c.id == number).with_for_update()).one_or_none()
-        if row is None:
-            raise NotFound(what="hold", which=number, hint='; "returnclock holds" lists them')
-        if row.closed_at is not None or (row.ends_at is not None and row.ends_at <= now):
-            raise Refused(reason=f"hold {number} has ended already.")
-        scope = Scope.from_document(row.scope)
-        result = {"holds": [number], "scope": row.scope, **desk.said(), "dry_run": desk.dry_run}
-        result["matched"] = sum(counted(connection, desk.book, scope, "held").values())
-        if desk.dry_run:
-            return {**result, "resumed": 0}
-        ended = {"ends_at": now, "ended_by": desk.hand.actor, "end_reason": desk.reason}
-        if row.starts_at > now:  # it never began
-            ended |= {"starts_at": now, "closed_at": now, "done_at": now}
-        connection.execute(update(holds).where(holds.c.id == number).values(ended))
-        tell_of(connection, desk, now, Event.HOLD_ENDED, number, scope)
-    return {**result, "resumed": enact(desk)["resumed"]}
+    result = in_turn(desk.engine, partial(_end, desk, number), f"hold {number}")
+    return {**result, "resumed": 0 if desk.dry_run else enact(desk)["resumed"]}
+
+
+def _end(desk: Desk, number: int, connection: Connection) -> dict[str, Any]:
+    now = desk.clock.now(connection)
+    row = connection.execute(select(holds).where(holds.c.id == number).with_for_update()).one_or_none()
+    if row is None:
+        raise NotFound(what="hold", which=number, hint='; "returnclock holds" lists them')
+    if row.closed_at is not None or (row.ends_at is not None and row.ends_at <= now):
+        raise Refused(reason=f"hold {number} has ended already.")
+    scope = Scope.from_document(row.scope)
+    result = {"holds": [number], "scope": row.scope, **desk.said(), "dry_run": desk.dry_run}
+    result["matched"] = sum(counted(connection, desk.book, scope, "held").values())
+    if desk.dry_run:
+        return result
+    ended = {"ends_at": now, "ended_by": desk.hand.actor, "end_reason": desk.reason}
+    if row.starts_at > now:  # it never began
+        ended |= {"starts_at": now, "closed_at": now, "done_at": now}
+    connection.execute(update(holds).where(holds.c.id == number).values(ended))
+    tell_of(connection, desk, now, Event.HOLD_ENDED, number, scope)
+    return result
 
 
 def _locked(connection: Connection, kinds: Sequence[DeadlineKind], scope: Scope, now: datetime) -> list[Hold]:

@@ -49,7 +49,7 @@ pauses = Table(
 bursts = Table(
     "clock_bursts",
     metadata,
-    Column("kind", Key, primary_key=True, comment="The kind whose firings are counted; set at insert."),
+    Column("kind", Key, primary_key=True, comment="The kind whose firings are counted, or clock_vacations; set at insert."),
     Column("since", Instant, nullable=False, comment="When the running minute began; set anew with each minute."),
     Column("fired", Integer, nullable=False, comment="How many have fired in that minute; counted up by sweeps under a cap."),
 )

@@ -87,7 +87,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "clock_bursts",
-        sa.Column("kind", Key, nullable=False, comment="The kind whose firings are counted; set at insert."),
+        sa.Column(
+            "kind", Key, nullable=False, comment="The kind whose firings are counted, or clock_vacations; set at insert."
+        ),
         sa.Column("since", Instant, nullable=False, comment="When the running minute began; set anew with each minute."),
         sa.Column(
             "fired",
