@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from returnclock.cli import Commands
-from returnclock.sqlstates import named_reason, reason_of
+from returnclock.sqlstates import is_lost, named_reason, reason_of
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,22 @@ def test_the_reason_is_one_line_of_words_and_never_empty(said: Exception, told: 
 )
 def test_what_is_kept_of_a_failure_is_its_name_and_words_and_no_statement(fault: Exception, kept: str) -> None:
     assert named_reason(fault) == kept
+
+
+@pytest.mark.parametrize(
+    ("fault", "lost"),
+    [
+        (psycopg.errors.AdminShutdown("terminating connection"), True),
+        (psycopg.errors.ConnectionFailure("server closed the connection"), True),
+        (psycopg.errors.DeadlockDetected("deadlock detected"), False),
+        (psycopg.errors.SerializationFailure("could not serialize access"), False),
+        (pymysql.err.OperationalError(2013, "Lost connection to server during query"), True),
+        (pymysql.err.OperationalError(1927, "Connection was killed"), True),
+        (pymysql.err.OperationalError(1213, "Deadlock found"), False),
+    ],
+)
+def test_only_who_was_cut_off_cannot_know_whether_it_was_committed(fault: Exception, lost: bool) -> None:
+    assert is_lost(OperationalError("COMMIT", {}, fault)) is lost
 
 
 @pytest.mark.parametrize(
