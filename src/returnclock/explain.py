@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from types import SimpleNamespace
 from typing import Any
 
@@ -74,12 +73,7 @@ def explain(connection: Connection, book: Rulebook, table: str, subject_id: str,
         NotFound: no kind of deadline binds such a table, or there is neither such a row nor any memory of it.
     """
     table = book.market.named(table, {kind.subject.name for kind in book.kinds})
-    kinds = [kind for kind in book.kinds if kind.subject.name == table]
-    if not kinds:
-        tables = sorted({kind.subject.name for kind in book.kinds})
-        close = get_close_matches(table, tables, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
-        raise NotFound(what="table with deadlines", which=table, hint=hint)
+    kinds = book.binding(table)
     subject_id = as_kept(connection, kinds, subject_id)
     stories, without = [], []
     exists = False

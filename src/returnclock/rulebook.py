@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from returnclock.calendars import CalendarBook, did_you_mean
-from returnclock.errors import UnknownKind
+from returnclock.errors import NotFound, UnknownKind
 from returnclock.kinds import DeadlineKind
 from returnclock.market import OWN, Market
 from returnclock.policy import Policy, Reckoning
@@ -99,6 +100,20 @@ class Rulebook:
     def on_table(self, table_name: str) -> list[DeadlineKind]:
         """The kinds that are on and bind rows of one table."""
         return [kind for kind in self.active() if kind.subject.name == table_name]
+
+    def binding(self, table: str) -> list[DeadlineKind]:
+        """The kinds that bind rows of one table, whether they are on or off.
+
+        Raises:
+            NotFound: there is none; the message names the nearest table, or all.
+        """
+        found = [kind for kind in self.kinds if kind.subject.name == table]
+        if not found:
+            tables = sorted({kind.subject.name for kind in self.kinds})
+            close = get_close_matches(table, tables, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
+            raise NotFound(what="table with deadlines", which=table, hint=hint)
+        return found
 
     def is_heeded(self, kind: DeadlineKind) -> bool:
         """Whether another kind that is on depends on what this kind's firing changes; of a shop's tables nobody knows."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from returnclock.cli.archived import tell_of_archive
 from returnclock.cli.output import instant, json_option, moment_option, print_json, print_table, refusal, style
-from returnclock.errors import NotFound, ReturnclockError
+from returnclock.errors import ReturnclockError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -156,12 +155,8 @@ def _kinds(wiring: Wiring, kind: str | None, table_name: str | None) -> list[Dea
     kinds = [wiring.rulebook.kind(kind)] if kind else list(wiring.kinds)
     if not table_name:
         return kinds
-    tables = sorted({one.subject.name for one in wiring.kinds})
-    if table_name not in tables:
-        close = get_close_matches(table_name, tables, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
-        raise NotFound(what="table with deadlines", which=table_name, hint=hint)
-    return [one for one in kinds if one.subject.name == table_name]
+    bound = wiring.rulebook.binding(table_name)
+    return [one for one in kinds if one in bound]
 
 
 @click.command()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, exists, func, select
@@ -59,7 +58,7 @@ def scope_of(
     if len(words) == 1:
         return _of_deadline(connection, book, words[0])
     if words:
-        return Scope(name, words[0], as_kept(connection, _on_table(book, words[0]), words[1]))
+        return Scope(name, words[0], as_kept(connection, book.binding(words[0]), words[1]))
     if not (name or where or everything):
         raise BadUsage(reason="Say which: a deadline's id, TABLE ID, --kind, --country, --where COLUMN=VALUE, or --all.")
     scope = Scope(name, where=tuple(sorted(where.items())))
@@ -74,16 +73,6 @@ def _of_deadline(connection: Connection, book: Rulebook, written: str) -> Scope:
     if row is None:
         raise NotFound(what="deadline", which=written, hint='; "returnclock deadlines" lists them')
     return Scope(row.kind, book.kind(row.kind).subject.name, row.subject_id)
-
-
-def _on_table(book: Rulebook, table: str) -> list[DeadlineKind]:
-    found = [kind for kind in book.kinds if kind.subject.name == table]
-    if not found:
-        tables = sorted({kind.subject.name for kind in book.kinds})
-        close = get_close_matches(table, tables, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else f"; deadlines bind {', '.join(tables)}"
-        raise NotFound(what="table with deadlines", which=table, hint=hint)
-    return found
 
 
 def counted(connection: Connection, book: Rulebook, scope: Scope, *states: str) -> dict[str, int]:
