@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, not_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, Select, not_, select, true
 
 from returnclock.kinds import DeadlineKind
 from returnclock.scopes import Scope, any_of
@@ -76,14 +76,19 @@ def not_held(kind: DeadlineKind, binding: Sequence[Hold]) -> ColumnElement[bool]
     return not_(any_of(kind, [hold.scope for hold in binding])) if binding else true()
 
 
-def covered(connection: Connection, kind: DeadlineKind, hold: Hold, ids: Sequence[int]) -> set[int]:
-    """Those of the deadlines of a kind that the hold covers; one that ended covers none that started after it."""
-    if not ids or not hold.scope.means(kind):
-        return set()
-    chosen = select(deadlines.c.id).join(kind.subject, kind.binds()).where(among(deadlines.c.id, ids), hold.scope.covers(kind))
-    if hold.ends_at is not None:
-        chosen = chosen.where(deadlines.c.starts_at < hold.ends_at)
-    return set(connection.execute(chosen).scalars())
+def binds(kind: DeadlineKind, hold: Hold) -> Select[Any]:
+    """The ids of the deadlines of a kind that the hold covers; one that ended covers none that started after it."""
+    chosen = select(deadlines.c.id).join(kind.subject, kind.binds()).where(hold.scope.covers(kind))
+    return chosen if hold.ends_at is None else chosen.where(deadlines.c.starts_at < hold.ends_at)
+
+
+def covered(connection: Connection, kind: DeadlineKind, binding: Sequence[Hold], ids: Sequence[int]) -> set[int]:
+    """Those of the deadlines of a kind that any of the holds covers."""
+    found: set[int] = set()
+    for hold in binding if ids else ():
+        if hold.scope.means(kind):
+            found.update(connection.execute(binds(kind, hold).where(among(deadlines.c.id, ids))).scalars())
+    return found
 
 
 def until_when(
@@ -96,6 +101,6 @@ def until_when(
     last: dict[int, datetime] = {}
     for hold in unfinished:
         end = min(hold.ends_at or now, now)
-        for one in covered(connection, kind, hold, ids):
+        for one in covered(connection, kind, [hold], ids):
             last[one] = max(last.get(one, end), end)
     return {one: last.get(one, now) for one in ids}

@@ -18,12 +18,12 @@ from returnclock.calendars import zone
 from returnclock.database import reading, retried
 from returnclock.errors import DeadlinesLate, StillPaused, UnknownTask
 from returnclock.hands import Post
-from returnclock.interventions import Standing, standing
+from returnclock.interventions import Standing
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.localtime import later_instant
-from returnclock.ops import hold, vacation
 from returnclock.ops.targets import Desk
+from returnclock.ops.unfinished import carry_out, unfinished
 from returnclock.purge import purge
 from returnclock.reconcile import reconcile, would_reconcile
 from returnclock.settings import seconds
@@ -68,7 +68,7 @@ def has_work(wiring: Wiring, task: str, connection: Connection, now: datetime, s
     """
     swept = wiring.rulebook.tasks()
     if task in swept:
-        return any(_orders(connection, now, stands)) or sweep.has_work(connection, now, swept[task])
+        return any(unfinished(connection, now, stands)) or sweep.has_work(connection, now, swept[task])
     if task == "stamp":
         return stamp.has_work(connection)
     if task == "send-reminders":
@@ -76,26 +76,12 @@ def has_work(wiring: Wiring, task: str, connection: Connection, now: datetime, s
     return task != "deliver-mail" or deliver.has_work(connection, now)
 
 
-def _orders(connection: Connection, now: datetime, stands: Standing) -> tuple[bool, bool]:
-    """Whether holds, and whether vacations wait to be carried out by a sweep."""
-    return stands.held and hold.has_work(connection, now), stands.vacation_waits
-
-
-def _orders_now(wiring: Wiring) -> tuple[bool, bool]:
-    with reading(wiring.engine) as connection:
-        now = wiring.clock.now(connection)
-        return _orders(connection, now, standing(connection, now))
-
-
 def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
     wiring = job.wiring
     if job.dry_run:
         return sweep.would_sweep(wiring.engine, wiring.clock, kinds, limit=job.limit)
-    holds_wait, vacations_wait = retried(partial(_orders_now, wiring))
-    desk = _desk(job)
-    if holds_wait:
-        hold.enact(desk)
-    fault = _apply_vacations(desk) if vacations_wait else None
+    desk = Desk(wiring.engine, wiring.clock, wiring.rulebook, job.hand, "what was ordered is carried out")
+    faults = carry_out(desk)
     tally = sweep.sweep(
         wiring.engine,
         wiring.clock,
@@ -108,22 +94,9 @@ def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
         guards=wiring.rulebook.guards,
         is_heeded=wiring.rulebook.is_heeded,
     )
-    if fault is not None:
-        raise fault
+    if faults:
+        raise faults[0]
     return tally
-
-
-def _desk(job: Job) -> Desk:
-    return Desk(job.wiring.engine, job.wiring.clock, job.wiring.rulebook, job.hand, "what was ordered is carried out")
-
-
-def _apply_vacations(desk: Desk) -> Exception | None:
-    """Move deadlines for vacations. What goes wrong is told only after the sweep: no other deadline may wait for it."""
-    try:
-        vacation.apply(desk)
-    except Exception as fault:
-        return fault
-    return None
 
 
 def next_digest(wiring: Wiring, now: datetime) -> datetime:
@@ -172,9 +145,6 @@ def _deliver_mail(job: Job) -> Tally:
     wiring = job.wiring
     if job.dry_run:
         return deliver.would_deliver(wiring.engine, wiring.clock, limit=job.limit)
-    holds_wait, _ = retried(partial(_orders_now, wiring))
-    if holds_wait:  # whoever ordered it may have died before anything was marked: no reminder goes out under it
-        hold.enact(_desk(job))
     # One name for each run: two runs in one process must not take each other's lease for their own.
     worker = f"{socket.gethostname()}:{os.getpid()}:{job.hand.run_id}"
     mail = wiring.settings.mail

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from email.utils import parseaddr
@@ -36,7 +36,7 @@ from returnclock.tables.keys import Given, among, as_text
 from returnclock.tables.types import legible
 
 # What tells of a date that is still to come: untrue once the date has passed or a later one is on its way.
-_AHEAD = ("reminder", "warning")
+AHEAD = ("reminder", "warning")
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,17 @@ class Untrue:
 
 
 def examine(
-    connection: Connection, book: Rulebook, mail: MailSettings, leased: Sequence[Row[Any]], now: datetime
+    connection: Connection,
+    book: Rulebook,
+    mail: MailSettings,
+    leased: Sequence[Row[Any]],
+    now: datetime,
+    held: Container[int],
 ) -> list[Ready | Untrue]:
-    """Look at leased notices as the database stands now, in the order in which they were leased."""
+    """Look at leased notices as the database stands now, in the order in which they were leased.
+
+    held: the deadlines that a hold covers, whether it has marked them yet or not.
+    """
     by_kind: defaultdict[str, list[int]] = defaultdict(list)
     for row in leased:
         by_kind[row.kind].append(row.deadline_id)
@@ -67,8 +75,14 @@ def examine(
     for name, ids in by_kind.items():
         if any(kind.name == name for kind in book.kinds):
             found |= {row.deadline_id: row for row in connection.execute(_known(book.kind(name)), {"ids": ids})}
-    newest = _newest_reminders(connection, [row.deadline_id for row in leased if row.notice in _AHEAD])
-    return [_judge(book, mail, row, found.get(row.deadline_id), newest, now) for row in leased]
+    newest = _newest_reminders(connection, [row.deadline_id for row in leased if row.notice in AHEAD])
+    judged = [_judge(book, mail, row, found.get(row.deadline_id), newest, now) for row in leased]
+    return [_unless_held(one, held) if isinstance(one, Ready) else one for one in judged]
+
+
+def _unless_held(judged: Ready, held: Container[int]) -> Ready | Untrue:
+    stands_still = judged.row.notice in AHEAD and judged.row.deadline_id in held
+    return Untrue(judged.row, "a hold covers the deadline: its time stands still") if stands_still else judged
 
 
 def _judge(
@@ -104,7 +118,7 @@ def _untrue(kind: DeadlineKind, row: Row[Any], known: Row[Any], newest: dict[int
         return "it has taken effect again" if known.state == "fired" else ""
     if int(row.key.split(".")[1]) != known.round:
         return "the deadline was re-opened or moved since"
-    if row.notice in _AHEAD:
+    if row.notice in AHEAD:
         if known.state != "running" or not known.still_true:
             return "the deadline no longer runs"
         if now >= (known.due_at if row.notice == "warning" else known.promised_at):

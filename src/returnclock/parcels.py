@@ -1,4 +1,4 @@
-"""Parcels: leased notices that are still true, written, addressed and ready to be sent. Imports hands, outbox and mail."""
+"""Parcels: leased notices that are still true, written, addressed and ready to be sent. Imports hands, holds and mail."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from datetime import datetime
 from functools import partial
 from math import inf
 from time import monotonic
+from typing import Any
+
+from sqlalchemy import Connection, Row
 
 from returnclock import ledger, outbox
 from returnclock.database import retried, writing
 from returnclock.errors import MailError, NoticeRefused
 from returnclock.faults import Fault, no_address
 from returnclock.hands import Mark, Parcel, Post, of_notice, write
+from returnclock.holds import covered, standing
 from returnclock.mail import Letter, compose, message_id, write_digest, write_letter
-from returnclock.notice_facts import Ready, Untrue, examine
+from returnclock.notice_facts import AHEAD, Ready, Untrue, examine
+from returnclock.rulebook import Rulebook
+from returnclock.settings import MailSettings
 from returnclock.telemetry import Event
 
 UNCERTAIN = "may have been sent before: the connection or the worker was lost before the mail server's answer was kept"
@@ -36,13 +42,25 @@ def prepare(post: Post, size: int, digests: bool) -> tuple[int, list[Ready], flo
         unsure = [of_notice(row, {"reason": UNCERTAIN}) for row in leased if row.state == "sending"]
         ledger.record_each(connection, post.hand, now, Event.NOTICE_AMBIGUOUS, unsure)
         examined_at = monotonic()  # the wait for a lock is before it
-        judged = examine(connection, post.book, post.mail, leased, now)
+        judged = judge(connection, post.book, post.mail, leased, now)
         untrue = [_suppressed(one) for one in judged if isinstance(one, Untrue)]
         done = write(post, connection, untrue, {row.id for row in leased}, now)
     for row in leased:
         done.of(row.kind).examined += 1
     post.tally.add(done)
     return len(leased), [one for one in judged if isinstance(one, Ready)], examined_at
+
+
+def judge(
+    connection: Connection, book: Rulebook, mail: MailSettings, leased: Sequence[Row[Any]], now: datetime
+) -> list[Ready | Untrue]:
+    """Whether leased notices are true as the database stands now; none that reminds is under a hold, marked yet or not."""
+    ahead = [row for row in leased if row.notice in AHEAD]
+    held: set[int] = set()
+    if ahead and (binding := standing(connection, now)):
+        for kind in book.kinds:
+            held |= covered(connection, kind, binding, [row.deadline_id for row in ahead if row.kind == kind.name])
+    return examine(connection, book, mail, leased, now, held)
 
 
 def _suppressed(judged: Untrue) -> Mark:

@@ -109,9 +109,8 @@ def _judged(connection: Connection, book: Rulebook, kind: DeadlineKind, rows: Se
         return [Move(Case.SWITCHED_OFF, row) for row in rows]
     keys = keys_of({row.subject_id for row in rows}, kind.subject_key)
     facts = {row.subject_id: row for row in read_facts(connection, kind, keys)}
-    touched = _intervened(connection, rows)
-    for hold in standing(connection, now):  # also what a hold covers and has not marked yet
-        touched |= covered(connection, kind, hold, [row.id for row in rows])
+    # Also what a hold covers and has not marked yet.
+    touched = _intervened(connection, rows) | covered(connection, kind, standing(connection, now), [row.id for row in rows])
     moves = [_judge(book, kind, row, facts.get(row.subject_id), row.id in touched, now) for row in rows]
     earlier = [move for move in moves if move.counted and move.counted.reckoning.promised_at != move.kept.promised_at]
     told = _told_by_subject(connection, kind, earlier)

@@ -102,18 +102,30 @@ def extended_until(dates: Dates, moment: datetime) -> Reckoning:
     return _to(dates, moment, ("Its date was set by hand.",))
 
 
-def layered(dates: Dates, now: datetime) -> Reckoning:
-    """The dates of a running deadline whose seller has announced a vacation: days after today that fall into it are skipped."""
+def layered(dates: Dates, now: datetime) -> Reckoning | None:
+    """The later dates of a running deadline whose seller has announced a vacation: its days after today are skipped.
+
+    Returns:
+        None where it keeps its date: no such day falls into it, or the new date would lie past what calendars know.
+    """
+    try:
+        return _layered(dates, now)
+    except (BadPolicy, OverflowError):
+        return None
+
+
+def _layered(dates: Dates, now: datetime) -> Reckoning | None:
     if now >= dates.promised_at or dates.unit.is_elapsed:
-        return _kept(dates, ())
+        return None
     today = now.astimezone(dates.zone).date()
     left = sum(counts(day, dates.unit, dates.calendar, dates.zone) for day in _days(today, dates.last_day))
     wanted, seasons = _with_seasons(dates, dates.unit, today, left)
     count = count_days(today, Period(wanted, dates.unit), dates.ahead, dates.zone, peaks=False)
     if count.last_day <= dates.last_day:
-        return _kept(dates, ())
+        return None
     said = f"The seller has announced a vacation; of the days that count, {left} were still to come after {say_day(today)}."
-    return _on_day(dates, count.last_day, (said, *seasons, *count.steps))
+    reckoned = _on_day(dates, count.last_day, (said, *seasons, *count.steps))
+    return reckoned if reckoned.promised_at > dates.promised_at else None
 
 
 def rearmed(dates: Dates, fair: Period, now: datetime) -> Reckoning:

@@ -124,8 +124,7 @@ def _write(plan: Plan, kind: DeadlineKind, moves: Sequence[Move]) -> list[str]:
         now = plan.clock.now(connection)
         stamping = Stamping(connection, plan.book, plan.hand, now)
         unchanged = _unchanged(connection, moves)
-        for hold in standing(connection, now):
-            unchanged -= covered(connection, kind, hold, sorted(unchanged))
+        unchanged -= covered(connection, kind, standing(connection, now), sorted(unchanged))
         locked = [move for move in moves if move.kept.id in unchanged]
         promised = _promised(connection, locked)
         rows, told, became = [], [], []

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select, update
 from returnclock import ledger
 from returnclock.errors import BadPolicy
 from returnclock.facts import away_of
-from returnclock.holds import Hold, covered, read_hold, standing
+from returnclock.holds import Hold, binds, covered, read_hold, standing
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.moves import BEGINNINGS, beginning, dates_of, history_of, moved_values, telling, write_moves
@@ -41,10 +41,8 @@ def catch(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKind,
     hold = _standing_yet(connection, number)
     if hold is None:
         return 0, 0
-    chosen = select(deadlines.c.id).join(kind.subject, kind.binds()).where(is_running, hold.scope.covers(kind))
-    if hold.ends_at is not None:
-        chosen = chosen.where(deadlines.c.starts_at < hold.ends_at)
-    found = list(connection.execute(chosen.order_by(deadlines.c.id).limit(size)).scalars())
+    chosen = binds(kind, hold).where(is_running).order_by(deadlines.c.id).limit(size)
+    found = list(connection.execute(chosen).scalars())
     # Another hold may have begun earlier, and only look later.
     earlier = [one for one in standing(connection, now) if one.starts_at < hold.starts_at]
     return len(found), len(mark(connection, hand, now, kind, found, [*earlier, hold]))
@@ -69,7 +67,7 @@ def mark(
         connection.execute(update(deadlines).where(among(deadlines.c.id, ids), is_running).values(state="held"))
     left = set(ids)
     for hold in covering:
-        of_it = left if hold is covering[-1] else covered(connection, kind, hold, sorted(left))
+        of_it = left if hold is covering[-1] else covered(connection, kind, [hold], sorted(left))
         ledger.record(connection, hand, now, Event.HELD, sorted(of_it), _detail(hold))
         left -= of_it
     return ids
@@ -97,10 +95,8 @@ def reach_back(
     hold = _standing_yet(connection, number)
     if hold is None:
         return 0
-    covered = (
-        select(deadlines.c.id).join(kind.subject, kind.binds()).where(deadlines.c.state == "held", hold.scope.covers(kind))
-    )
-    found = list(connection.execute(covered.where(deadlines.c.id > after).order_by(deadlines.c.id).limit(size)).scalars())
+    chosen = binds(kind, hold).where(deadlines.c.state == "held", deadlines.c.id > after)
+    found = list(connection.execute(chosen.order_by(deadlines.c.id).limit(size)).scalars())
     locking = by_index(select(deadlines).where(among(deadlines.c.id, found), deadlines.c.state == "held"), deadlines)
     rows = connection.execute(locking.order_by(deadlines.c.id).with_for_update()).all() if found else ()
     history = history_of(connection, [row.id for row in rows])

@@ -20,9 +20,9 @@ from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.moves import dates_of
 from returnclock.new_deadlines import insert_explained
-from returnclock.policy import Policy, Reckoning
+from returnclock.policy import Policy
 from returnclock.promises import not_before_told, told_or_in_hand
-from returnclock.remaining import Dates, layered
+from returnclock.remaining import layered
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import deadlines, policies
 from returnclock.telemetry import Event
@@ -159,7 +159,7 @@ def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], be
     dates = dates_of(stamping.book, kept, counted_from)
     counted = count_by(stamping.book, dates.policy, kind, row, row.starts_at)
     dates = dates.leaving_out(counted.away, after=stamping.now.astimezone(dates.zone).date())
-    moved = _past_vacation(dates, stamping.now)
+    moved = layered(dates, stamping.now)
     reckoning = moved or replace(
         counted.reckoning,
         promised_at=kept.promised_at,
@@ -172,14 +172,6 @@ def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], be
     step = f"It runs again from the same start {is_kept}: {kept.promised_at:%Y-%m-%d %H:%M} UTC."
     steps = (*counted.reckoning.steps, step, *(moved.steps if moved else ()))
     return with_steps(Counted(dates.policy, schedule["zone"], schedule["calendar"], reckoning, counted_from, away=away), steps)
-
-
-def _past_vacation(dates: Dates, now: datetime) -> Reckoning | None:
-    try:
-        reckoned = layered(dates, now)
-    except (BadPolicy, OverflowError):
-        return None  # past what calendars know, or past the year 9999: it keeps its date
-    return reckoned if reckoned.promised_at > dates.promised_at else None
 
 
 def with_steps(counted: Counted, steps: tuple[str, ...]) -> Counted:

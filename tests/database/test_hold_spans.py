@@ -15,6 +15,7 @@ from returnclock.ledger import Hand
 from returnclock.ops import hold as room
 from returnclock.ops.resume import resume_row
 from returnclock.restamp import Plan, restamp
+from returnclock.tables.clock import outbox
 from returnclock.tables.interventions import holds
 from tests.database.desk import Operator
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
@@ -75,7 +76,40 @@ def test_nobody_is_reminded_under_a_hold_that_has_not_marked_anything(
     market.run("deliver-mail")
 
     assert market.mailer.taken == []
+    assert [row.error for row in market.rows(outbox)] == ["a hold covers the deadline: its time stands still"]
+
+
+def test_no_deadline_waits_for_a_hold_that_cannot_be_marked(
+    market: Market, operator: Operator, german: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    french = market.dispute(order_id=market.order(country="FR"))
+    market.run("stamp", at=MONDAY)
+    ordered_and_killed(operator, monkeypatch, at=MONDAY + DAY, country="DE")
+
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError("a mistake of ours")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(room, "catch", fail)
+        with pytest.raises(ZeroDivisionError):  # the run says it, after its work
+            market.run("escalate-disputes", at=DUE + DAY)
+        assert market.states("seller_response", french) == ["fired"]
+        assert market.states("seller_response", german) == ["running"]  # not marked, and under the hold all the same
+    market.run("escalate-disputes", at=DUE + DAY)
     assert market.states("seller_response", german) == ["held"]
+
+
+def test_a_hold_that_had_ended_before_a_row_started_reaches_back_for_nothing_of_it(
+    market: Market, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered_and_killed(operator, monkeypatch, at=MONDAY + HOUR, starts=MONDAY, ends=MONDAY + 2 * HOUR, country="DE")
+    dispute = market.dispute(order_id=market.order(country="DE"), opened_at=MONDAY + 3 * HOUR)
+    market.run("stamp", at=MONDAY + 3 * HOUR)
+    operator.hold("disputes", dispute, at=MONDAY + DAY)  # looks at the other for the first time as well
+    assert operator.resume("disputes", dispute, at=MONDAY + 2 * DAY)["resumed"] == 1
+
+    # Without its start of a day's silence, and with the day that it was held: five days from its start and one.
+    assert market.deadline("seller_response", dispute).promised_at == MONDAY + 3 * HOUR + 6 * DAY
 
 
 def test_to_try_a_resume_marks_nothing(

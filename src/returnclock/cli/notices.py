@@ -66,7 +66,8 @@ def show(identity: int, as_json: bool) -> None:
 
     from returnclock.database import reading
     from returnclock.mail import write_letter
-    from returnclock.notice_facts import Ready, examine
+    from returnclock.notice_facts import Ready
+    from returnclock.parcels import judge
     from returnclock.tables.clock import outbox as table
 
     wiring = _wired()
@@ -75,7 +76,7 @@ def show(identity: int, as_json: bool) -> None:
         if not rows:
             raise NotFound(what="notice", which=identity, hint='; "returnclock outbox list" shows them')
         now = wiring.clock.now(connection)
-        (judged,) = examine(connection, wiring.rulebook, wiring.settings.mail, rows, now)
+        (judged,) = judge(connection, wiring.rulebook, wiring.settings.mail, rows, now)
     shown: dict[str, Any] = dict(rows[0]._mapping)
     if isinstance(judged, Ready):
         letter = write_letter(judged.notice, judged.facts)

@@ -107,7 +107,7 @@ def _held_under(
     if not live:
         return []
     for one in bound:
-        mark(connection, desk.hand, now, kind, sorted(covered(connection, kind, one, live)), [one])
+        mark(connection, desk.hand, now, kind, sorted(covered(connection, kind, [one], live)), [one])
     # By their ids: the index of the rows is locked by purge in another order.
     held = by_index(select(deadlines.c.id).where(among(deadlines.c.id, live), deadlines.c.state == "held"), deadlines)
     return list(connection.execute(held.order_by(deadlines.c.id).with_for_update()).scalars())

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from returnclock import ledger
 from returnclock.database import insert_new, reading, retried, writing
-from returnclock.errors import BadPolicy, BadUsage, DatabaseUnreachable, NotFound, Refused
+from returnclock.errors import BadUsage, DatabaseUnreachable, NotFound, Refused
 from returnclock.facts import zone_or
 from returnclock.kinds import DeadlineKind, Party
 from returnclock.moves import beginning, dates_of, history_of, moved_values, telling, write_moves
@@ -45,7 +45,7 @@ def announce(desk: Desk, seller_id: int, first_day: date, last_day: date) -> dic
     if desk.book.market.mapped:
         raise Refused(reason="vacations are kept of sellers in the contract's own table, and [market] maps them onto others.")
     result = in_turn(desk.engine, partial(_announce, desk, seller_id, first_day, last_day), f"seller {seller_id}")
-    return result if desk.dry_run else {**result, "moved": apply(desk)}
+    return result if desk.dry_run else {**result, "moved": retried(partial(_apply_of, desk, seller_id))}
 
 
 def _announce(desk: Desk, seller_id: int, first_day: date, last_day: date, connection: Connection) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def take_back(desk: Desk, number: int) -> dict[str, Any]:
         CommitUncertain: as `in_turn` does.
     """
     result = in_turn(desk.engine, partial(_take_back, desk, number), f"vacation {number}")
-    return {**result, "moved": 0 if desk.dry_run else apply(desk)}
+    return {**result, "moved": 0 if desk.dry_run else retried(partial(_apply_of, desk, result["seller"]))}
 
 
 def _take_back(desk: Desk, number: int, connection: Connection) -> dict[str, Any]:
@@ -193,11 +193,8 @@ def _move(pages: Pages, desk: Desk, kind: DeadlineKind, chosen: Select[Any], awa
         for row in rows:
             dates = dates_of(desk.book, row, beginning(row, history[row.id]))
             dates = dates.leaving_out(away, after=now.astimezone(dates.zone).date())
-            try:
-                reckoned = layered(dates, now)
-            except (BadPolicy, OverflowError):
-                continue  # past what calendars know, or past the year 9999: it keeps its date
-            if reckoned.promised_at > row.promised_at:
+            reckoned = layered(dates, now)
+            if reckoned is not None:
                 moves[row.state].append(moved_values(desk.book, kind, row, dates, reckoned, now))
                 told.append(telling(kind, row, reckoned, reason="the seller has announced a vacation"))
         for state, those in moves.items():
