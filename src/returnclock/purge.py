@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, insert, literal, select, true, update
+from sqlalchemy import Connection, Engine, Select, Table, and_, insert, literal, or_, select, true, update
 
 from returnclock import histogram
 from returnclock.batches import in_rounds
@@ -33,7 +33,8 @@ from returnclock.tables.expressions import beyond
 from returnclock.tables.keys import among, by_index
 from returnclock.tally import Tally
 
-LONGEST_RUN = timedelta(hours=1)  # far beyond the workers' own limit for a task; the command has none
+# After so long a run has never ended. A worker's has a limit of five minutes for each task; the command has none.
+LONGEST_OF_WORKER, LONGEST_OF_COMMAND = timedelta(minutes=10), timedelta(hours=1)
 
 _Which = Callable[[Connection, datetime, RetentionSettings, int], list[int]]
 
@@ -163,7 +164,9 @@ def _close_lost_runs(engine: Engine, clock: Clock, size: int) -> int:
     """Mark as failed the runs that never ended: their worker was killed, or lost the database before it could say so."""
     with writing(engine) as connection:
         now = clock.now(connection)
-        never_ended = (runs.c.idle.is_(None), runs.c.state == "running", runs.c.started_at < now - LONGEST_RUN)
+        of_command = and_(runs.c.trigger == "cli", runs.c.started_at < now - LONGEST_OF_COMMAND)
+        of_worker = and_(runs.c.trigger != "cli", runs.c.started_at < now - LONGEST_OF_WORKER)
+        never_ended = (runs.c.idle.is_(None), runs.c.state == "running", or_(of_command, of_worker))
         ids = connection.execute(select(runs.c.id).where(*never_ended).limit(size)).scalars().all()
         if ids:
             ended = {"state": "failed", "finished_at": now, "error": "it never ended: its worker was killed or cut off"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -195,16 +195,17 @@ def test_a_refund_that_runs_again_after_its_history_was_moved_is_not_flagged_twi
     assert market.sweep_all(at=LONG_AFTER + 60 * DAY) == 0
 
 
-def test_a_run_that_never_ended_is_closed_as_failed(market: Market) -> None:
+@pytest.mark.parametrize(("trigger", "longest"), [("beat", HOUR / 6), ("manual", HOUR / 6), ("cli", HOUR)])
+def test_a_run_that_never_ended_is_closed_as_failed(market: Market, trigger: str, longest: timedelta) -> None:
     with market.transaction() as connection:
-        row = {"task": "stamp", "trigger": "beat", "actor": "beat", "started_at": MONDAY, "state": "running"}
+        row = {"task": "stamp", "trigger": trigger, "actor": "ada", "started_at": MONDAY, "state": "running"}
         connection.execute(insert(runs).values(row))
-    market.run("purge", at=MONDAY + HOUR)
+    market.run("purge", at=MONDAY + longest)
     assert [row.state for row in market.rows(runs, task="stamp")] == ["running"]
 
-    market.run("purge", at=MONDAY + HOUR + SECOND)
+    market.run("purge", at=MONDAY + longest + SECOND)
     (lost,) = market.rows(runs, task="stamp")
-    assert (lost.state, lost.finished_at) == ("failed", MONDAY + HOUR + SECOND)
+    assert (lost.state, lost.finished_at) == ("failed", MONDAY + longest + SECOND)
     assert "never ended" in lost.error
 
 
