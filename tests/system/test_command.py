@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,23 +13,12 @@ from sqlalchemy import text
 from returnclock.cli import cli
 from returnclock.database import writing
 from returnclock.engines import open_engine
+from tests.system.command_line import typed
 
 RESULT_KEYS = {
     *("task", "run_id", "trigger", "at", "examined", "changed", "queued", "skipped", "problems", "backlog"),
     *("max_lateness_s", "seconds", "by_kind"),
 }
-
-
-def typed(folder: Path, *words: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "returnclock", *words],
-        cwd=folder,
-        env={**os.environ, "NO_COLOR": "1", **(environ or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from returnclock.tasks import app, request
 from returnclock.tasks.wording import reason_of
 from returnclock.wiring import Wiring, wire
 from tests.servers import RedisServer
-from tests.system.test_command import typed
+from tests.system.command_line import typed
 
 RESULT = {"task": "stamp", "run_id": 7}
 NOBODY = "127.0.0.1:1"

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from returnclock.calendars import Calendar
+from returnclock.calendars import Calendar, zone
 from returnclock.courses import ground
 from returnclock.errors import BadPolicy
 from returnclock.period import Period
 from returnclock.policy import Policy, Reckoning, due_at
-from tests.unit.test_policy import BOOK, ZONES, calendar, policies, utc, zone
+from tests.unit.made_up_policies import BOOK, ZONES, calendar, policies, utc
 
 MOMENTS = st.times()
 # Days around which clocks change somewhere of the zones that are tried, and any others.

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from returnclock.calendars import Calendar, CalendarBook, Peak, zone
+from returnclock.calendars import CalendarBook, Peak, zone
 from returnclock.errors import BadPolicy
 from returnclock.period import Period, Unit
 from returnclock.policy import Policy, Reckoning, due_at
 from tests.unit.golden.read import golden
+from tests.unit.made_up_policies import BOOK, DAYS, STARTS, ZONES, calendar, policies, utc
 
-BOOK = CalendarBook("DE", "BY")
 PEAKS = {
     "singles": Peak("Singles' Day", "FREQ=YEARLY;BYMONTH=11;BYMONTHDAY=11", 7, Period(3, Unit.BUSINESS_DAY)),
     "friday": Peak("Black Friday", "FREQ=YEARLY;BYMONTH=11;BYDAY=4FR", 4, Period(2, Unit.BUSINESS_DAY)),
@@ -22,18 +22,9 @@ PEAKS = {
 }
 
 
-def calendar(name: str, book: CalendarBook = BOOK) -> Calendar:
-    country, _, subdivision = name.partition("-")
-    return book.get(country, subdivision)
-
-
 def reckoned(starts: str, policy: Policy, name: str = "DE-BY", zone_name: str = "UTC") -> Reckoning:
     there = zone(zone_name)
     return due_at(datetime.fromisoformat(starts).replace(tzinfo=there), policy, calendar(name), there)
-
-
-def utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def periods(text: str) -> tuple[Period, ...]:
@@ -108,21 +99,6 @@ def test_business_days_equal_a_naive_count_from_every_day_of_2026(name: str) -> 
 
 
 # --- Laws ------------------------------------------------------------------------------------------------------------
-
-ZONES = ["UTC", "Europe/Lisbon", "America/New_York", "Africa/Cairo", "America/Havana", "Pacific/Apia", "Asia/Kathmandu"]
-STARTS = st.datetimes(datetime(2009, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
-SHORT = st.builds(Period, st.integers(1, 40), st.sampled_from(Unit))
-DAYS = st.builds(Period, st.integers(0, 40), st.sampled_from([Unit.DAY, Unit.BUSINESS_DAY, Unit.WEEK, Unit.MONTH]))
-OFFSETS = st.lists(st.builds(Period, st.integers(1, 20), st.sampled_from(Unit)), max_size=4)
-
-
-@st.composite
-def policies(draw: st.DrawFn, period: st.SearchStrategy[Period] = SHORT) -> Policy:
-    length, ends = draw(period), draw(st.sampled_from(["same_time", "end_of_day"]))
-    may_roll = ends == "end_of_day" or not length.unit.is_elapsed
-    roll = draw(st.sampled_from(["none", "next_business_day"])) if may_roll else "none"
-    grace = draw(st.builds(Period, st.integers(0, 10), st.sampled_from(Unit)))
-    return Policy(length, ends, roll, grace, remind=tuple(draw(OFFSETS)))
 
 
 @given(STARTS, policies(), st.sampled_from(ZONES), st.sampled_from(["DE-BY", "CN", "AE"]))
