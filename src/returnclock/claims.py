@@ -35,6 +35,7 @@ from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.types import NullType
 
 from returnclock.batches import COUNTED
+from returnclock.database import all_rows
 from returnclock.kinds import DeadlineKind
 from returnclock.tables.clock import deadlines, is_running
 from returnclock.tables.expressions import beyond
@@ -135,7 +136,7 @@ def still_due(
     if locks:
         of = None if connection.dialect.name in ("mysql", "mariadb") else [kind.subject]
         chosen = chosen.with_for_update(skip_locked=True, of=of)
-    return connection.execute(chosen, given).all()
+    return all_rows(connection, chosen, given)
 
 
 @lru_cache(maxsize=256)

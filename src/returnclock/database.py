@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from random import uniform
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Insert, Table
+from sqlalchemy import Connection, Engine, Insert, Row, Select, Table
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -89,6 +89,20 @@ def reading(engine: Engine, *, within_s: float | None = None) -> Iterator[Connec
         connection = raw.execution_options(returnclock_reads=True)
         with connection.begin(), _limited(connection, within_s):
             yield connection
+
+
+def all_rows(connection: Connection, chosen: Select[Any], given: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+    """The rows of a query over columns that a front end writes; what Python has no date for comes back as text.
+
+    PostgreSQL knows dates such as ``infinity`` and the year 10000, and one of them would keep all rows beside it from being
+    read. That they are read once more, and slowly, is the price of that one row alone.
+    """
+    try:
+        return connection.execute(chosen, given).all()
+    except DataError as fault:
+        if connection.dialect.name != "postgresql" or getattr(fault.orig, "sqlstate", None):  # the server's own word
+            raise
+    return connection.execute(chosen, given, execution_options={"returnclock_any_date": True}).all()
 
 
 def asked_time(engine: Engine, clock: Clock) -> datetime:

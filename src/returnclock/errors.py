@@ -186,6 +186,11 @@ class DeadlinesLate(ReturnclockError):
     Look whether workers and beat run: "returnclock status", then "returnclock run stamp" and the sweep by hand."""
 
 
+class StillHeld(ReturnclockError):
+    """Deadline {deadline} ({kind}) should run again and cannot: {reason}. It stays held, so it takes no effect; all others run.
+    Mend what it says, if it is of the row; else please report this with the run's id."""
+
+
 class StillPaused(ReturnclockError):
     """{name} rests since {since}, by {actor}: {reason} (the limit is {limit}). Nothing is lost meanwhile, but it is late.
     End it with "returnclock unpause {name}" and a reason."""

@@ -18,13 +18,13 @@ from sqlalchemy import Connection, and_, or_, select
 from returnclock.calendars import zone
 from returnclock.errors import NotFound
 from returnclock.facts import read_facts
-from returnclock.faults import anchor_fault, order_fault
 from returnclock.kinds import DeadlineKind
 from returnclock.localtime import say_local
 from returnclock.policy import Policy
 from returnclock.recall import Kept, recall
 from returnclock.rulebook import Rulebook
 from returnclock.spelling import as_kept
+from returnclock.starts import anchor_fault, order_fault
 from returnclock.tables.clock import LIVE_STATES, changes, problems
 from returnclock.tables.keys import keys_of
 from returnclock.telemetry import Event

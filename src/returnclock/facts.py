@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, false, literal, null, or_, select
 
 from returnclock.calendars import Calendar, CalendarBook, zone
 from returnclock.courses import Ground, ground
+from returnclock.database import all_rows
 from returnclock.errors import UnknownCountry, UnknownSubdivision, UnknownZone
 from returnclock.kinds import DeadlineKind, Party
 from returnclock.localtime import end_of_local_day
@@ -95,7 +96,7 @@ def read_facts(
     if awaited_before is not None:
         awaited = false() if kind.start_expected_at is None else kind.start_expected_at < literal(awaited_before, Instant())
         chosen = chosen.where(or_(kind.runs_while, awaited))
-    return _with_vacations(connection, kind, connection.execute(chosen).all())
+    return _with_vacations(connection, kind, all_rows(connection, chosen))
 
 
 def _with_vacations(connection: Connection, kind: DeadlineKind, rows: Sequence[Row[Any]]) -> Sequence[Any]:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import cache, lru_cache
-from operator import attrgetter
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,22 +18,18 @@ from babel.numbers import list_currencies
 from sqlalchemy import ColumnElement, Connection, String, Table, cast, exists, select
 
 from returnclock.calendars import CalendarBook, zone
+from returnclock.database import all_rows
 from returnclock.errors import ReturnclockError, UnknownZone
-from returnclock.kinds import DeadlineKind
 from returnclock.mail import address_fault
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import problems
+from returnclock.tables.interventions import vacations
 from returnclock.tables.keys import among, as_text
 from returnclock.tables.market import buyers, orders, refunds, sellers
-from returnclock.tables.types import Unreadable, legible
+from returnclock.tables.types import legible
+from returnclock.vacations import wrong_with
 
-# A front end's clock may run ahead of the database's; beyond that a date in the future is a mistake, such as local time.
-CLOCK_SKEW = timedelta(minutes=5)
-# Before there were marketplaces: what an unset date turns into in most languages (1970, 1900, year 1).
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LONGEST_NAME = 200
-# The faults that keep a clock from starting.
-NO_START = ("overdue_start", "missing_date", "unreadable_date", "future_date", "ancient_date")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -58,10 +52,25 @@ def faults_of_rows(connection: Connection, book: Rulebook, table_name: str, ids:
     place = book.market[table_name]
     asked = [column.label(column.name) for column in columns]
     chosen = book.market.translate(select(as_text(place.key).label("id"), *asked)).select_from(place.source)
-    rows: Sequence[Any] = connection.execute(chosen.where(among(place.key, ids), *place.only)).all()
+    rows: Sequence[Any] = all_rows(connection, chosen.where(among(place.key, ids), *place.only))
     if connection.dialect.name == "sqlite":  # the only one that keeps bytes in a column of text
         rows = [SimpleNamespace(**{name: legible(value) for name, value in row._mapping.items()}) for row in rows]
     return [Fault(table_name, row.id, code, problem) for row in rows for code, problem in check(book, row)]
+
+
+def faults_of_vacations(connection: Connection, ids: Sequence[int]) -> list[Fault]:
+    """Look at rows of ``clock_vacations`` for what keeps them from granting any day."""
+    chosen = select(vacations).where(among(vacations.c.id, ids), vacations.c.removed_at.is_(None))
+    return [fault for row in all_rows(connection, chosen) if (fault := vacation_fault(row))]
+
+
+def vacation_fault(row: Any) -> Fault | None:
+    """What is wrong with a row of ``clock_vacations``, if anything is."""
+    reason = wrong_with(row)
+    if reason is None:
+        return None
+    said = f"{vacations.name} {row.id}, of seller {row.seller_id}, grants no day: {reason}. Write its days such as 2026-12-21."
+    return Fault(vacations.name, str(row.id), "bad_vacation", said)
 
 
 def is_sound_order(book: Rulebook, row: Any) -> bool:
@@ -80,74 +89,6 @@ def _is_place(calendars: CalendarBook, country: str | None, subdivision: str | N
         return not country or bool(calendars.get(country, subdivision or None))
     except ReturnclockError:
         return False
-
-
-def anchor_fault(kind: DeadlineKind, row: Any, now: datetime) -> Fault | None:
-    """Why a running row's clock cannot start, if it cannot: no date, an unreadable one, one in the future or long past."""
-    starts_at, *anchors = _dates(len(kind.anchors))(row)
-    if Unreadable not in map(type, anchors) and starts_at is not None and EARLIEST <= starts_at <= now + CLOCK_SKEW:
-        return None
-
-    def fault(code: str, problem: str) -> Fault:
-        return Fault(kind.subject.name, row.subject_id, code, problem, kind.name)
-
-    columns = " or ".join(kind.anchor_places)
-    of = f"{kind.subject.name} {row.subject_id}"
-    for name, written in zip(kind.anchor_places, anchors, strict=True):
-        if isinstance(written, Unreadable):
-            return fault(
-                "unreadable_date",
-                f'{of}: {name} is "{written}", which is not a date. Write ISO 8601 in UTC, such as 2026-11-27 17:40:00. '
-                f"Until then {kind.title} has no deadline.",
-            )
-    if row.starts_at is None:
-        return fault("missing_date", f"{of}: {kind.title} has no deadline, because {columns} is empty. Write the date.")
-    by_fallback = bool(kind.fallback) and row.anchor_0 is None
-    if row.starts_at > now + CLOCK_SKEW and not by_fallback:
-        return fault(
-            "future_date",
-            f"{of}: {columns} is {row.starts_at:%Y-%m-%d %H:%M} UTC, in the future. Nothing has happened yet that could start "
-            f"{kind.title}; mend the date (is it local time?), or it starts by itself when the moment comes.",
-        )
-    if row.starts_at < EARLIEST:
-        return fault(
-            "ancient_date",
-            f"{of}: {columns} is {row.starts_at:%Y-%m-%d}, as an unset date often is. Write the real date; "
-            f"until then {kind.title} has no deadline.",
-        )
-    return None
-
-
-@cache
-def _dates(anchors: int) -> Callable[[Any], tuple[Any, ...]]:
-    return attrgetter("starts_at", *(f"anchor_{number}" for number in range(anchors)))
-
-
-def start_fault(kind: DeadlineKind, row: Any, expected_before: datetime) -> Fault | None:
-    """That a row's clock should long have started and cannot, because the date that starts it was never written."""
-    expected = row.start_expected_at
-    if expected is None or isinstance(expected, Unreadable) or not EARLIEST <= expected < expected_before:
-        return None
-    columns = " or ".join(kind.anchor_places)
-    said = (
-        f"{kind.subject.name} {row.subject_id} was expected by {expected:%Y-%m-%d} and has no {columns}. If it has "
-        f"happened, write the date: until then {kind.title} is not counted."
-    )
-    return Fault(kind.subject.name, row.subject_id, "overdue_start", said, kind.name)
-
-
-def order_fault(kind: DeadlineKind, row: Any) -> Fault | None:
-    """That a row's order does not exist, so that neither its parties nor its calendar are known."""
-    if kind.order_id is None or row.order_id is not None:
-        return None
-    of = f"{kind.subject.name} {row.subject_id}"
-    named = "has no order_id" if row.written_order_id is None else f"names order {row.written_order_id}, which does not exist"
-    return Fault(
-        kind.subject.name,
-        row.subject_id,
-        "no_order",
-        f"{of} {named}. Insert the order or mend order_id; until then it gets no new deadline.",
-    )
 
 
 def no_address(table_name: str, subject_id: str) -> Fault:

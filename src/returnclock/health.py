@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, literal_column, select, union_all
 
 from returnclock import claims, guards, histogram, holds, pauses
-from returnclock.faults import NO_START
 from returnclock.lateness import Histogram
 from returnclock.rulebook import Rulebook
+from returnclock.starts import NO_START
 from returnclock.tables.clock import (
     changes,
     deadlines,

@@ -19,11 +19,11 @@ from returnclock.clock import Clock
 from returnclock.database import reading
 from returnclock.errors import BadPolicy
 from returnclock.facts import count, read_facts
-from returnclock.faults import anchor_fault, order_fault
 from returnclock.kinds import DeadlineKind
 from returnclock.reconcile import pages, unstamped
 from returnclock.recount import CHANGES, Case, Move, recounted
 from returnclock.rulebook import Rulebook
+from returnclock.starts import anchor_fault, order_fault
 from returnclock.tables.clock import events, policies
 from returnclock.tables.keys import keys_of
 

@@ -15,13 +15,13 @@ from sqlalchemy import ColumnElement, Engine, Select, exists, insert, literal, o
 
 from returnclock.clock import Clock
 from returnclock.database import asked_time, reading, retried, writing
-from returnclock.faults import EARLIEST
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.ops.hold import release_uncovered
 from returnclock.ops.targets import Desk
 from returnclock.rulebook import Rulebook
 from returnclock.stamp import stamp
+from returnclock.starts import EARLIEST
 from returnclock.sweep import close_mended
 from returnclock.tables import clock as own
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, policies

@@ -20,11 +20,11 @@ from returnclock.clock import Clock
 from returnclock.database import reading, retried
 from returnclock.errors import BadPolicy
 from returnclock.facts import Counted, count, counting_start, read_facts
-from returnclock.faults import order_fault
 from returnclock.holds import covered, standing
 from returnclock.kinds import DeadlineKind
 from returnclock.promises import not_before_told, told_of
 from returnclock.rulebook import Rulebook
+from returnclock.starts import order_fault
 from returnclock.tables.clock import LIVE_STATES, deadlines, events, is_live, policies
 from returnclock.tables.keys import among, keys_of
 from returnclock.telemetry import Event

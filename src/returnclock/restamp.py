@@ -101,7 +101,7 @@ def restamp(
             elif move.case in CHANGES:
                 wanted.append(move)
             else:
-                left[move.case] += 1
+                left[str(move.case)] += 1
         if wanted:
             written = retried(partial(_write, plan, kind, wanted))
             moved.update(written)

@@ -1,4 +1,4 @@
-"""Reads what a database says by the code of an error: it passes, or it may be the fault of one row. Imports nothing of ours."""
+"""Reads what a database says by the code of an error: it passes, or it may be the fault of one row. Imports errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from returnclock.errors import DatabaseUnreachable
 
 # Serialization, deadlock, lock not available, cancelled or timed out; too many clients; the server ends, crashed, starts, or
 # ended the session; idle in transaction. All of class 08, where PgBouncer's own words are too, is a lost connection.
@@ -107,6 +109,11 @@ def is_of_a_row(fault: DBAPIError) -> bool:
         return False
     of_its_class = isinstance(fault, IntegrityError | DataError)  # all that SQLite tells, where a trigger raises as well
     return of_its_class or _sqlstate(fault).startswith(_OF_A_ROW_SQLSTATES) or number_of(fault) in _OF_A_ROW_MARIADB
+
+
+def is_of_no_row(fault: Exception) -> bool:
+    """Whether it passes, or is the database's as a whole, so that no row of a batch can have caused it."""
+    return isinstance(fault, DatabaseUnreachable) or (isinstance(fault, DBAPIError) and is_passing(fault))
 
 
 def named_reason(fault: BaseException) -> str:

@@ -13,19 +13,17 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, exists, func, insert, select
-from sqlalchemy.exc import DBAPIError
 
 from returnclock import problems
 from returnclock.batches import counted, in_halves, until_short
 from returnclock.bulk import delete_rows
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
-from returnclock.errors import DatabaseUnreachable
 from returnclock.faults import Fault
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
-from returnclock.sqlstates import is_passing, reason_of
+from returnclock.sqlstates import is_of_no_row, reason_of
 from returnclock.stamp_batch import Batch
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines
 from returnclock.tables.keys import among, as_text, keys_of
@@ -96,17 +94,13 @@ def _batch_or_halves(run: _Run, size: int) -> int:
     try:
         return _batch(run, size)
     except Exception as fault:  # whatever a row can cause: the rows beside it are stamped
-        if _is_no_row_s_fault(fault):
+        if is_of_no_row(fault):
             raise
         if size == 1:
             if not run.in_hand:
                 raise
             return _set_aside(run, fault)
     return in_halves(partial(_batch_or_halves, run), size)
-
-
-def _is_no_row_s_fault(fault: Exception) -> bool:
-    return isinstance(fault, DatabaseUnreachable) or (isinstance(fault, DBAPIError) and is_passing(fault))
 
 
 def _take(connection: Connection, size: int) -> Sequence[Any]:

@@ -13,14 +13,16 @@ from sqlalchemy import Connection, Row, UniqueConstraint, select
 
 from returnclock import problems
 from returnclock.facts import read_archived, read_facts
-from returnclock.faults import Fault, anchor_fault, faults_of_rows, is_sound_order, order_fault, start_fault
+from returnclock.faults import Fault, faults_of_rows, faults_of_vacations, is_sound_order
 from returnclock.holds import unfinished, until_when
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
 from returnclock.settle import note_reverted, settle, withdraw
 from returnclock.standstill import release
+from returnclock.starts import anchor_fault, order_fault, start_fault
 from returnclock.tables.clock import LIVE_STATES, deadlines
+from returnclock.tables.interventions import vacations
 from returnclock.tables.keys import among, by_index, keys_of
 from returnclock.tally import Tally
 from returnclock.write_deadlines import Stamping, insert_deadlines, reopen
@@ -57,6 +59,8 @@ class Batch:
         for name in around:
             # Not in place, and not of a union: that would go through all that the run has inspected, for each batch.
             around[name] = around[name] - self.inspected.get(name, _NONE) - {None}
+        if table_name == vacations.name:
+            self._faults += faults_of_vacations(self.connection, sorted(map(int, subject_ids)))
         if table_name in self.book.market.places:
             around[table_name].update(keys_of(subject_ids, self.book.market[table_name].key))
         for name, keys in sorted(around.items()):

@@ -1,4 +1,4 @@
-"""Sellers' vacations: which local days of a seller do not count, and by which announcement. Imports tables.
+"""Sellers' vacations: which local days of a seller do not count, and by which announcement. Imports tables and database.
 
 Not retroactive: the day of the announcement and those before it count. In a calendar year no more days are granted than the
 cap allows, those announced first first. A vacation that was taken back grants no day after that, and frees its later days.
@@ -14,9 +14,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
+from returnclock.database import all_rows
 from returnclock.tables.expressions import utc
 from returnclock.tables.interventions import is_removed, is_unsettled, vacations
 from returnclock.tables.keys import among
+from returnclock.tables.types import Unreadable
 
 _ONE_DAY = timedelta(days=1)
 LONGEST = 366  # days of one vacation; a slip of the year must not be walked for a century
@@ -44,9 +46,20 @@ def announced(connection: Connection, seller_ids: Iterable[int]) -> dict[int, li
     found: defaultdict[int, list[Any]] = defaultdict(list)
     if ids:
         chosen = select(vacations).where(among(vacations.c.seller_id, ids))
-        for row in connection.execute(chosen.order_by(vacations.c.announced_at, vacations.c.id)):
+        for row in all_rows(connection, chosen.order_by(vacations.c.announced_at, vacations.c.id)):
             found[row.seller_id].append(row)
     return dict(found)
+
+
+def wrong_with(row: Any) -> str | None:
+    """Why a vacation grants no day, where a front end has written it so that it cannot; None for a sound one."""
+    for name in ("first_day", "last_day", "announced_at"):
+        written = getattr(row, name)
+        if written is None:
+            return f"its {name} is empty"
+        if isinstance(written, Unreadable):
+            return f'its {name} is "{written}", which is not a date'
+    return "it ends before it begins" if row.last_day < row.first_day else None
 
 
 def days_granted(rows: Sequence[Any], local: ZoneInfo, cap: int) -> dict[date, int]:
@@ -55,7 +68,7 @@ def days_granted(rows: Sequence[Any], local: ZoneInfo, cap: int) -> dict[date, i
     What a vacation that was taken back frees of the cap is granted to the others from the day after on: days that have
     counted are not taken out of the count afterwards.
     """
-    valid = [row for row in rows if isinstance(row.announced_at, datetime) and row.first_day and row.last_day]
+    valid = [row for row in rows if wrong_with(row) is None]
     granted: dict[date, int] = {}
     for since in sorted({date.min, *(day for row in valid if (day := _taken_back_on(row, local)))}):
         granted = {day: by for day, by in granted.items() if day <= since}

@@ -56,7 +56,7 @@ def list_vacations(seller: int | None, as_json: bool) -> None:
     """List vacations, the latest first."""
     from sqlalchemy import select
 
-    from returnclock.database import reading
+    from returnclock.database import all_rows, reading
     from returnclock.tables.interventions import vacations as table
 
     wiring = wired()
@@ -64,7 +64,7 @@ def list_vacations(seller: int | None, as_json: bool) -> None:
     if seller is not None:
         chosen = chosen.where(table.c.seller_id == seller)
     with reading(wiring.engine) as connection:
-        rows = [dict(row._mapping) for row in connection.execute(chosen)]
+        rows = [dict(row._mapping) for row in all_rows(connection, chosen)]
     if as_json:
         print_json(rows)
         return

@@ -7,24 +7,26 @@ Imports holds and targets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy import Connection, Select, exists, insert, select, update
 
 from returnclock.batches import until_short
 from returnclock.database import reading, retried, writing
-from returnclock.errors import BadUsage, Refused
+from returnclock.errors import BadUsage, Refused, StillHeld
 from returnclock.holds import Hold, standing, unfinished, until_when
 from returnclock.kinds import DeadlineKind
 from returnclock.ops.targets import Desk, counted
 from returnclock.ops.turn import in_turn
 from returnclock.scopes import Scope, any_of
+from returnclock.sqlstates import is_of_no_row, named_reason
 from returnclock.standstill import catch, reach_back, release
 from returnclock.tables.clock import LIVE_STATES, deadlines, events
 from returnclock.tables.interventions import holds
+from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 
 LOOKED_AGAIN = timedelta(minutes=1)  # the claim of a sweep asks every time; this is only for the mark
@@ -86,26 +88,40 @@ def has_work(connection: Connection, now: datetime) -> bool:
 def enact(desk: Desk) -> dict[str, int]:
     """Mark the deadlines that holds cover, and let those run again whose holds have ended. Safe at any moment, by many at once.
 
+    Raises:
+        Exception: whatever one hold or one deadline raises; the others are carried out before it is told.
+
     Returns:
         how many were marked as held, and how many run again.
     """
     now, pending = retried(partial(_pending, desk))
-    done = {"held": 0, "resumed": 0}
+    done, faults = {"held": 0, "resumed": 0}, list[Exception]()
     for one in pending:
         if one.closed_at is None and (one.is_over(now) or one.caught_at is None or now - one.caught_at >= LOOKED_AGAIN):
-            for kind in desk.book.active():
-                until_short(partial(_catch, desk, now, kind, one, done), limit=None, size=BATCH)
-                if one.caught_at is None and one.reaches_back:
-                    _reach_back_all(desk, now, kind, one)
-            # Only once all are marked: until then the hold itself keeps every sweep away.
-            retried(partial(_mark, desk, one, caught_at=now, **({"closed_at": now} if one.is_over(now) else {})))
+            try:
+                done["held"] += _mark_all(desk, now, one)
+            except Exception as fault:
+                faults.append(fault)
     ended = [one for one in pending if one.is_over(now)]
     if ended:
         for kind in desk.book.kinds:
-            done["resumed"] += _release_all(desk, now, kind, "its hold has ended")
-        for one in ended:
+            done["resumed"] += _release_all(desk, now, kind, "its hold has ended", faults)
+        for one in ended if not faults else ():  # what still stands under one is come back to
             retried(partial(_mark, desk, one, done_at=now))
+    if faults:
+        raise faults[0]
     return done
+
+
+def _mark_all(desk: Desk, now: datetime, one: Hold) -> int:
+    done = {"held": 0}
+    for kind in desk.book.active():
+        until_short(partial(_catch, desk, now, kind, one, done), limit=None, size=BATCH)
+        if one.caught_at is None and one.reaches_back:
+            _reach_back_all(desk, now, kind, one)
+    # Only once all are marked: until then the hold itself keeps every sweep away.
+    retried(partial(_mark, desk, one, caught_at=now, **({"closed_at": now} if one.is_over(now) else {})))
+    return done["held"]
 
 
 def _pending(desk: Desk) -> tuple[datetime, Sequence[Hold]]:
@@ -118,11 +134,17 @@ def _pending(desk: Desk) -> tuple[datetime, Sequence[Hold]]:
 def release_uncovered(desk: Desk) -> dict[str, int]:
     """Let deadlines run again that are held and that no hold covers, such as those of rows that left their hold's scope.
 
+    Raises:
+        Exception: whatever one deadline raises; the others run again before it is told.
+
     Returns:
         how many run again, of each kind of which any does.
     """
     now, _ = retried(partial(_pending, desk))
-    done = {kind.name: _release_all(desk, now, kind, "no hold covers it any more") for kind in desk.book.kinds}
+    faults = list[Exception]()
+    done = {kind.name: _release_all(desk, now, kind, "no hold covers it any more", faults) for kind in desk.book.kinds}
+    if faults:
+        raise faults[0]
     return {name: number for name, number in done.items() if number}
 
 
@@ -144,25 +166,53 @@ def _reach_back(desk: Desk, now: datetime, kind: DeadlineKind, one: Hold, after:
         return reach_back(connection, desk.hand, now, kind, one.id, after, BATCH)
 
 
-def _release_all(desk: Desk, now: datetime, kind: DeadlineKind, reason: str) -> int:
-    """Let every held deadline of a kind run again that no hold covers any more, page by page."""
+def _release_all(desk: Desk, now: datetime, kind: DeadlineKind, reason: str, faults: list[Exception]) -> int:
+    """Let every held deadline of a kind run again that no hold covers any more, page by page; faults: those of single ones."""
     done, after = 0, 0
     while True:
-        after, ran = retried(partial(_release_page, desk, now, kind, reason, after))
-        done += ran
-        if not after:
+        page = retried(partial(_free_page, desk, now, kind, after))
+        done += _release_or_halves(partial(_release, desk, now, kind, reason), kind, page, faults)
+        if len(page) < BATCH:
             return done
+        after = page[-1]
 
 
-def _release_page(desk: Desk, now: datetime, kind: DeadlineKind, reason: str, after: int) -> tuple[int, int]:
+def _release_or_halves(
+    act: Callable[[Sequence[int]], int], kind: DeadlineKind, ids: Sequence[int], faults: list[Exception]
+) -> int:
+    """Let them run again; where one of them cannot, the others."""
+    if not ids:
+        return 0
+    try:
+        return retried(partial(act, ids))
+    except Exception as fault:
+        if is_of_no_row(fault):
+            raise
+        if len(ids) == 1:
+            faults.append(StillHeld(deadline=ids[0], kind=kind.name, reason=named_reason(fault)))
+            return 0
+    half = len(ids) // 2
+    return sum(_release_or_halves(act, kind, some, faults) for some in (ids[:half], ids[half:]))
+
+
+def _free_page(desk: Desk, now: datetime, kind: DeadlineKind, after: int) -> Sequence[int]:
+    with reading(desk.engine) as connection:
+        chosen = _free(connection, now, kind).where(deadlines.c.id > after)
+        return connection.execute(chosen.order_by(deadlines.c.id).limit(BATCH)).scalars().all()
+
+
+def _release(desk: Desk, now: datetime, kind: DeadlineKind, reason: str, ids: Sequence[int]) -> int:
     with writing(desk.engine) as connection:
-        still = [one.scope for one in standing(connection, now)]
-        free = ~exists().where(kind.binds(), any_of(kind, still)).correlate(deadlines)
-        chosen = select(deadlines.c.id).where(deadlines.c.kind == kind.name, deadlines.c.state == "held", free)
-        page = list(connection.execute(chosen.where(deadlines.c.id > after).order_by(deadlines.c.id).limit(BATCH)).scalars())
-        until = until_when(connection, kind, unfinished(connection, now), page, now)
-        ran = release(connection, desk.book, desk.hand, now, kind, until, reason)
-        return (page[-1] if len(page) == BATCH else 0), ran
+        free = connection.execute(_free(connection, now, kind).where(among(deadlines.c.id, ids))).scalars().all()
+        until = until_when(connection, kind, unfinished(connection, now), free, now)
+        return release(connection, desk.book, desk.hand, now, kind, until, reason)
+
+
+def _free(connection: Connection, now: datetime, kind: DeadlineKind) -> Select[Any]:
+    """The ids of the deadlines of a kind that are held and that no hold covers any more."""
+    still = [one.scope for one in standing(connection, now)]
+    free = ~exists().where(kind.binds(), any_of(kind, still)).correlate(deadlines)
+    return select(deadlines.c.id).where(deadlines.c.kind == kind.name, deadlines.c.state == "held", free)
 
 
 def _mark(desk: Desk, one: Hold, **values: Any) -> None:

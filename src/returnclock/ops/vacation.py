@@ -9,17 +9,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Select, exists, insert, literal, select, update
-from sqlalchemy.exc import DBAPIError
 
-from returnclock import ledger
+from returnclock import ledger, problems
 from returnclock.database import insert_new, reading, retried, writing
-from returnclock.errors import BadUsage, DatabaseUnreachable, NotFound, Refused
+from returnclock.errors import BadUsage, NotFound, Refused
 from returnclock.facts import zone_or
+from returnclock.faults import faults_of_vacations
 from returnclock.kinds import DeadlineKind, Party
 from returnclock.moves import beginning, dates_of, history_of, moved_values, telling, write_moves
 from returnclock.ops.targets import Desk, Pages
 from returnclock.ops.turn import InHand, in_turn
 from returnclock.remaining import layered
+from returnclock.sqlstates import is_of_no_row
 from returnclock.tables.clock import LIVE_STATES, deadlines, events, policies
 from returnclock.tables.interventions import bursts, vacations
 from returnclock.tables.keys import among
@@ -116,9 +117,9 @@ def apply(desk: Desk) -> int:
     for seller_id in retried(partial(_waiting, desk)):
         try:
             moved += retried(partial(_apply_of, desk, seller_id))
-        except (DBAPIError, DatabaseUnreachable):
-            raise  # nothing of any seller
         except Exception as fault:
+            if is_of_no_row(fault):
+                raise  # nothing of any seller
             faults.append(fault)
     if faults:
         raise faults[0]
@@ -139,7 +140,9 @@ def _apply_of(desk: Desk, seller_id: int) -> int:
         chosen = select(vacations.c.id, vacations.c.applied_at, new).where(vacations.c.seller_id == seller_id)
         chosen = chosen.where(waiting(literal(now, Instant()))).order_by(vacations.c.id)
         # What a front end or another worker has in hand waits for the next tick, and no sweep for them.
-        rows = connection.execute(chosen.with_for_update(skip_locked=True)).all()
+        found = connection.execute(chosen.with_for_update(skip_locked=True)).all()
+        wrong = _wrong(connection, [row.id for row in found], now)
+        rows = [row for row in found if row.id not in wrong]
         if not rows:
             return 0
         since = None if any(row.is_new for row in rows) else min(row.applied_at for row in rows) - SETTLES_IN
@@ -149,6 +152,13 @@ def _apply_of(desk: Desk, seller_id: int) -> int:
             settled = [row.id for row in rows if not row.is_new and row.applied_at + SETTLES_IN <= now]
             _note(connection, settled, settled_at=now)
         return moved
+
+
+def _wrong(connection: Connection, ids: Sequence[int], now: datetime) -> set[int]:
+    """Those that are written so that they grant no day: they wait until they are mended, and problems say of each why."""
+    faults = faults_of_vacations(connection, ids)
+    problems.record(connection, {(vacations.name, str(one)) for one in ids}, faults, now)
+    return {int(fault.subject_id) for fault in faults}
 
 
 def _note(connection: Connection, ids: Sequence[int], **values: datetime | None) -> None:

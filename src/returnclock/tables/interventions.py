@@ -6,10 +6,10 @@ beside it.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Date, Index, Integer, Table
+from sqlalchemy import Column, Index, Integer, Table
 
 from returnclock.tables.market import metadata, one_of
-from returnclock.tables.types import BigId, Document, Instant, Key, LongText, present
+from returnclock.tables.types import BigId, Day, Document, Instant, Key, LongText, present
 
 holds = Table(
     "clock_holds",
@@ -59,8 +59,8 @@ vacations = Table(
     metadata,
     Column("id", BigId, primary_key=True, comment="Set at insert, never changes."),
     Column("seller_id", BigId, nullable=False, comment="Who is away; set at insert."),
-    Column("first_day", Date, nullable=False, comment="The first local day of the vacation; set at insert."),
-    Column("last_day", Date, nullable=False, comment="The last local day of it; set at insert."),
+    Column("first_day", Day, nullable=False, comment="The first local day of the vacation; set at insert."),
+    Column("last_day", Day, nullable=False, comment="The last local day of it; set at insert."),
     Column("announced_at", Instant, server_default=present(), comment="When it was announced; days up to then never count."),
     Column(
         "removed_at", Instant, comment="When it was taken back; its later days no longer count. Set by front end or command."

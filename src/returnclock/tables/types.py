@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import JSON, BigInteger, DateTime, Integer, String, Text, TypeDecorator
+from sqlalchemy import JSON, BigInteger, Date, DateTime, Integer, String, Text, TypeDecorator
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -104,6 +104,27 @@ class Instant(TypeDecorator[datetime]):
         if isinstance(value, datetime):
             return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return read_instant(value)
+
+
+def read_day(value: object) -> date | Unreadable | None:
+    """Read a local day, or the day of an instant without a zone, in any ISO 8601 form."""
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    try:
+        return value.date() if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip()).date()
+    except ValueError:
+        return Unreadable(str(value)[:60])
+
+
+class Day(TypeDecorator[date]):
+    """A local day; what a front end wrote that is none comes back as `Unreadable`."""
+
+    impl = Date
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Read it here alone: SQLAlchemy's own way for SQLite fails on text that is no day, and all rows with it."""
+        return read_day
 
 
 class AsRead(TypeDecorator[Any]):
