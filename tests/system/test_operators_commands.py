@@ -344,6 +344,21 @@ def test_preview_and_restamp_say_the_number_ask_and_leave_their_run(shop: Shop) 
     assert "Changed rules were applied" in shop.said("explain", "disputes", "81")
 
 
+def test_restamp_tells_and_keeps_what_it_moved_and_what_it_left(shop: Shop) -> None:
+    shop.sql(
+        "INSERT INTO orders (id, buyer_id, seller_id, country) VALUES (2, 1, 1, 'FR')",
+        "INSERT INTO disputes (id, order_id, opened_at) VALUES (83, 2, datetime('now', '-1 hour'))",
+    )
+    shop.said("run", "stamp")
+    shop.settings('[[policy.seller_response.override]]\nwhen = { country = "DE" }\nperiod = "9 days"\n')
+    done = shop.json("restamp", "--reason", "terms", "--yes", "--overdue", "skip")
+
+    found = done["by_kind"]["seller_response"]
+    assert (done["moved"], found) == (2, {"moved": {"later": 2}, "left": {"unchanged": 1}})
+    (run,) = shop.json("runs", "--task", "restamp")
+    assert (run["state"], run["result"]["by_kind"]) == ("succeeded", done["by_kind"])
+
+
 def test_an_edited_file_is_previewed_against_the_same_database(shop: Shop) -> None:
     edited = shop.folder / "edited.toml"
     edited.write_text('[policy.seller_response]\nperiod = "9 days"\n')
