@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from random import uniform
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -21,9 +22,18 @@ from returnclock.faults import Fault
 from returnclock.ledger import Hand
 from returnclock.mail import Mailer
 from returnclock.rulebook import Rulebook
-from returnclock.settings import MailSettings
+from returnclock.settings import MailSettings, seconds
 from returnclock.tally import Tally
 from returnclock.telemetry import Event
+
+FIRST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(hours=4)  # RFC 5321 4.5.4.1: the interval may grow to two or three hours and beyond
+
+
+def pause_after(attempts: int) -> timedelta:
+    """How long a notice waits after so many attempts, the last of which did not succeed."""
+    pause: timedelta = FIRST_PAUSE * 2 ** min(attempts - 1, 20)
+    return min(pause, LONGEST_PAUSE) * uniform(0.75, 1.25)
 
 
 @dataclass
@@ -38,6 +48,10 @@ class Post:
     hand: Hand
     worker: str
     tally: Tally = field(default_factory=Tally)
+
+    def gives_up(self, row: Any, now: datetime) -> bool:
+        """Whether a notice has been tried for so long (``give_up_after``) that it is not tried again."""
+        return bool(now - row.queued_at > timedelta(seconds=seconds(self.mail.give_up_after)))
 
 
 @dataclass(frozen=True)
@@ -140,7 +154,9 @@ def _in_hand(worker: str, parcel: Parcel, row: Any, now: datetime) -> dict[str, 
         "message_id": parcel.message_id,
         "recipient": parcel.address,
         "error": row.error,
-        "next_attempt_at": row.next_attempt_at,
+        # If nothing is written any more. The first time the lease is pause enough; what ends each worker that takes it, or is
+        # cut off each time, waits longer and longer.
+        "next_attempt_at": now + pause_after(row.attempts) if row.attempts else row.next_attempt_at,
         "sent_at": row.sent_at,
         "leased_by": worker,
         "leased_until": now + outbox.LEASE,

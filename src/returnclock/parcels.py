@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -42,9 +42,11 @@ def prepare(post: Post, size: int, digests: bool) -> tuple[int, list[Ready], flo
         unsure = [of_notice(row, {"reason": UNCERTAIN}) for row in leased if row.state == "sending"]
         ledger.record_each(connection, post.hand, now, Event.NOTICE_AMBIGUOUS, unsure)
         examined_at = monotonic()  # the wait for a lock is before it
-        judged = judge(connection, post.book, post.mail, leased, now)
-        untrue = [_suppressed(one) for one in judged if isinstance(one, Untrue)]
-        done = write(post, connection, untrue, {row.id for row in leased}, now)
+        given_up = {row.id for row in leased if row.state == "sending" and post.gives_up(row, now)}
+        judged = judge(connection, post.book, post.mail, [row for row in leased if row.id not in given_up], now)
+        put_away = [_suppressed(one) for one in judged if isinstance(one, Untrue)]
+        put_away += [_given_up(row) for row in leased if row.id in given_up]
+        done = write(post, connection, put_away, {row.id for row in leased}, now)
     for row in leased:
         done.of(row.kind).examined += 1
     post.tally.add(done)
@@ -61,6 +63,10 @@ def judge(
         for kind in book.kinds:
             held |= covered(connection, kind, binding, [row.deadline_id for row in ahead if row.kind == kind.name])
     return examine(connection, book, mail, leased, now, held)
+
+
+def _given_up(row: Row[Any]) -> Mark:
+    return Mark((row,), "dead", Event.NOTICE_DEAD, {"reason": UNCERTAIN}, error=UNCERTAIN)
 
 
 def _suppressed(judged: Untrue) -> Mark:
@@ -136,8 +142,16 @@ class Supply:
         self._left = None if self._left is None else self._left - taken
         if taken < size:
             self._digests, self._over = True, digests
-        bundles = [tuple(ready)] if digests and ready else [(one,) for one in ready]
+        bundles = _as_sent_before(ready) if digests else [(one,) for one in ready]
         return [Bundle(bundle, examined_at) for bundle in bundles]
+
+
+def _as_sent_before(ready: Sequence[Ready]) -> list[tuple[Ready, ...]]:
+    """The notices of a digest, those apart that may have gone out together: they go again under the same Message-ID."""
+    by_message: defaultdict[str | None, list[Ready]] = defaultdict(list)
+    for one in ready:
+        by_message[one.row.message_id].append(one)
+    return [tuple(those) for those in by_message.values()]
 
 
 def pack(post: Post, bundle: Bundle) -> Parcel:
@@ -155,8 +169,7 @@ def pack(post: Post, bundle: Bundle) -> Parcel:
 
 
 def _written(post: Post, bundle: Bundle, address: str, now: datetime) -> Parcel:
-    domain = post.mail.sender.rsplit("@", 1)[-1].rstrip("> ")
-    identity = message_id("+".join(one.row.key for one in bundle.ready), domain)
+    identity = bundle.ready[0].row.message_id or _new_message_id(post, bundle)
     raw = compose(
         _letter(post, bundle.ready),
         sender=post.mail.sender,
@@ -167,6 +180,12 @@ def _written(post: Post, bundle: Bundle, address: str, now: datetime) -> Parcel:
         date=now,
     )
     return Parcel(tuple(one.row for one in bundle.ready), address, identity, raw, now, bundle.examined_at)
+
+
+def _new_message_id(post: Post, bundle: Bundle) -> str:
+    # With the moment, or two markets of one sender would write different letters under one id: their keys are the same.
+    said = "+".join(f"{one.row.key} {one.row.queued_at.isoformat()}" for one in bundle.ready)
+    return message_id(said, post.mail.sender.rsplit("@", 1)[-1].rstrip("> "))
 
 
 def _letter(post: Post, ready: Sequence[Ready]) -> Letter:

@@ -14,17 +14,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from math import ceil
-from random import uniform
 from time import monotonic
 from typing import Any
 
 from returnclock.carriers import Carriers
 from returnclock.database import retried
 from returnclock.errors import DeliveryUncertain, MailError, MailServerDown, NoticeDeferred, NoticeRefused
-from returnclock.hands import Mark, Parcel, Post, turn
+from returnclock.hands import Mark, Parcel, Post, pause_after, turn
 from returnclock.mail import Channel, Meanwhile
 from returnclock.parcels import UNCERTAIN, Supply, pack, refused
-from returnclock.settings import seconds
 from returnclock.telemetry import Event
 
 # Never more letters than this are ``sending`` at once, half of them in the sender's hand and half in the clerk's: so many
@@ -35,8 +33,6 @@ MOST_IN_HAND = 32
 TURNS = 5
 # While the server is down nothing is charged to the notices; they are tried again soon, but not at every tick.
 SERVER_DOWN_PAUSE = timedelta(seconds=20)
-FIRST_PAUSE = timedelta(seconds=30)
-LONGEST_PAUSE = timedelta(hours=4)  # RFC 5321 4.5.4.1: the interval may grow to two or three hours and beyond
 FRESH_S = 10  # a notice that was found true longer ago is looked at again: the seller may have answered meanwhile
 # What became of letters that went out is worth waiting some four minutes for the database; their lease lasts five.
 PATIENT_ATTEMPTS = 160
@@ -197,11 +193,10 @@ def _sent(parcel: Parcel) -> Mark:
 
 def _failed(post: Post, parcel: Parcel, fault: MailError) -> Mark:
     reason = str(fault)
-    attempts = parcel.rows[0].attempts + 1
-    too_old = parcel.judged_at - parcel.rows[0].queued_at > timedelta(seconds=seconds(post.mail.give_up_after))
+    too_old = post.gives_up(parcel.rows[0], parcel.judged_at)
     passing = isinstance(fault, NoticeDeferred | DeliveryUncertain) and not too_old
     if not passing and not isinstance(fault, MailServerDown):
         return Mark(parcel.rows, "dead", Event.NOTICE_DEAD, {"reason": reason}, reason, asked=parcel)
-    pause = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE) * uniform(0.75, 1.25)
+    pause = pause_after(parcel.rows[0].attempts + 1)
     state = "sending" if isinstance(fault, DeliveryUncertain) else "queued"
     return Mark(parcel.rows, state, Event.NOTICE_DEFERRED, {"reason": reason}, reason, pause, parcel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 
@@ -192,6 +193,46 @@ def test_a_notice_left_in_sending_is_sent_again_under_the_same_message_id_and_sa
     assert unsure.state == "sent"
     assert "may have been sent before" in unsure.error
     assert market.events("seller_response", dispute).count("notice:ambiguous") == 1
+
+
+def test_what_ends_each_worker_that_sends_it_waits_longer_each_time_and_is_given_up_at_last(
+    market: Market, dispute: int
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    taken = []
+
+    def take_then_die(address: str, raw: bytes, message_id: str, meanwhile: object) -> None:
+        if address == SELLER:
+            taken.append((market.clock.at, message_id))
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(market.mailer, "send", take_then_die)
+        while market.notices(party="seller")[0].state != "dead":
+            market.clock.at += timedelta(minutes=5)
+            with suppress(Killed):
+                market.run("deliver-mail")
+    (row,) = market.notices(party="seller")
+
+    assert "may have been sent before" in row.error
+    assert market.clock.at - row.queued_at > 5 * DAY
+    assert len({message_id for _, message_id in taken}) == 1
+    assert len(taken) < 60  # it would be more than a thousand times, at every end of a lease
+    assert market.events("seller_response", dispute).count("notice:dead") == 1
+    assert states(market)["buyer"] == "sent"
+
+
+def test_two_markets_of_one_sender_write_no_two_letters_under_one_message_id(market: Market, dispute: int) -> None:
+    market.run("deliver-mail")
+    first = {row.key: row.message_id for row in market.notices()}
+    market.sql("UPDATE clock_outbox SET state = 'queued', message_id = NULL, queued_at = :other", other=DUE + SECOND)
+    market.run("deliver-mail", at=DUE + HOUR)
+    second = {row.key: row.message_id for row in market.notices()}
+
+    assert first.keys() == second.keys()
+    assert not set(first.values()) & set(second.values())
 
 
 def test_an_answer_that_never_came_is_unsure_and_tried_again(market: Market, dispute: int) -> None:

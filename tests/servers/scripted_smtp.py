@@ -9,7 +9,8 @@ from typing import BinaryIO, ClassVar, Self
 
 
 class ScriptedServer:
-    """Answers each SMTP command as told: a reply, HANG_UP to close the connection, or SILENCE to say nothing.
+    """Answers each SMTP command as told: a reply, HANG_UP to close the connection, SILENCE to say nothing, or SLOW
+    to give the usual answer late.
 
     ``script`` maps a command (or "connect", or "message" for the end of the content) to its answers, used up one by
     one; then the usual ones follow. ``commands`` is what was asked, ``unfinished`` what came of messages without an end,
@@ -18,6 +19,7 @@ class ScriptedServer:
 
     HANG_UP = "hang up"
     SILENCE = "silence"
+    SLOW, SLOW_S = "slow", 1.0
     USUAL: ClassVar = {
         "connect": "220 ready",
         "EHLO": "250 here",
@@ -92,6 +94,9 @@ class ScriptedServer:
         self._refused_data = step == "DATA" and not reply.splitlines()[-1].startswith("354")
         if reply == self.SILENCE:
             self._stopped.wait(10)
+        if reply == self.SLOW:
+            self._stopped.wait(self.SLOW_S)
+            reply = self.USUAL.get(step, "250 fine")
         if reply in (self.HANG_UP, self.SILENCE):
             return False
         if step == "EHLO" and self.extensions and reply.startswith("250"):

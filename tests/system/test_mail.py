@@ -246,6 +246,14 @@ def test_a_connection_that_breaks_after_the_message_was_handed_over_leaves_it_un
         assert server.connections == 2
 
 
+def test_a_server_that_takes_its_time_over_a_whole_message_is_waited_for(extensions: tuple[str, ...]) -> None:
+    with ScriptedServer(extensions, message=[ScriptedServer.SLOW]) as server:
+        with mailer(server.url, timeout_s=ScriptedServer.SLOW_S / 2).open() as channel:
+            channel.send("zoe@people.example", message(), ID)
+            channel.send("second@people.example", message(key="8"), ID)
+        assert (len(server.messages), server.connections) == (2, 1)
+
+
 def test_a_message_that_was_taken_just_before_the_server_hung_up_is_uncertain(smtp: SMTPSink) -> None:
     smtp.hang_up_next()
     with mailer(smtp.url).open() as channel, pytest.raises(DeliveryUncertain):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from returnclock.mail.transport import Meanwhile
 
 _GOODBYE_S = 2.0
+# How many times as long as for another answer, and how long at most, a server's last word of a message is waited for.
+_VERDICT_TIMES, _VERDICT_S = 4, 120
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _CLOSING = 421  # may answer any command: the server is going away (RFC 5321 3.8)
 # These answer the session, not the recipient: a login is wanted, TLS is wanted.
@@ -101,6 +103,19 @@ class SmtpMailer:
             raise self.down("it offers no TLS, so no password was sent; on a network of your own, write ?tls=none.")
         connection.login(server.user, server.password)
 
+    def verdict(self, connection: smtplib.SMTP) -> tuple[int, bytes]:
+        """What the server says of a message that it has whole. Raises OSError.
+
+        It may take its time, for whoever gives up too early sends the message twice (RFC 5321 4.5.3.2.6 says ten minutes); but
+        no longer than a worker may take for a task.
+        """
+        assert connection.sock is not None
+        connection.sock.settimeout(min(_VERDICT_TIMES * self._timeout_s, _VERDICT_S))
+        answer = connection.getreply()
+        if connection.sock is not None:
+            connection.sock.settimeout(self._timeout_s)
+        return answer
+
     def down(self, reason: str) -> MailServerDown:
         """The error that says why no mail goes, without the password, which a server may have echoed."""
         if self._server.password:
@@ -167,7 +182,7 @@ class SmtpChannel:
             connection.send(_stuffed(raw))
             if meanwhile is not None:
                 meanwhile()
-            code, reply = connection.getreply()
+            code, reply = self._mailer.verdict(connection)
         except OSError as error:
             self.close()
             raise DeliveryUncertain(server=self._mailer.name, reason=_said(error)) from error

@@ -67,8 +67,8 @@ def batch_size(raw: object) -> int:
 
 
 def timeout(raw: object) -> int:
-    """Whole seconds up to ten minutes: a mail server that is silent for longer will not answer."""
-    return whole_number(raw, 600)
+    """Whole seconds: three answers and two minutes for the last must fit into a task, and into the lease of a letter."""
+    return whole_number(raw, 45)
 
 
 def pool_size(raw: object) -> int:
