@@ -9,7 +9,7 @@ twice. Imports round, parcels, outbox and mail.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Connection, Engine, func, select
@@ -23,7 +23,12 @@ from returnclock.hands import Post
 from returnclock.parcels import Supply
 from returnclock.round import Round
 from returnclock.tables.clock import outbox as notices
+from returnclock.tables.clock import runs
 from returnclock.tally import Tally
+
+# Longer than a tick lasts that is not kept waiting; how long one run may have the server alone; and how long after a run that
+# failed there is only one at a time.
+TICK, LONGEST_ALONE, WARY = timedelta(seconds=8), timedelta(minutes=1), timedelta(minutes=2)
 
 
 def deliver(post: Post, *, limit: int | None = None, batch_size: int = 100, seconds: float | None = None) -> Tally:
@@ -44,8 +49,23 @@ def deliver(post: Post, *, limit: int | None = None, batch_size: int = 100, seco
 
 
 def has_work(connection: Connection, now: datetime) -> bool:
-    """Whether any notice is due for delivery and in nobody's hands."""
-    return outbox.is_any_free(connection, now)
+    """Whether any notice is due for delivery and in nobody's hands, and the mail server keeps no other run waiting."""
+    return outbox.is_any_free(connection, now) and not _server_keeps_waiting(connection, now)
+
+
+def _server_keeps_waiting(connection: Connection, now: datetime) -> bool:
+    """Whether one run waits for the mail server, so that another would only wait beside it.
+
+    A worker has few processes: with all of them at a silent server no deadline would take effect until it is given up. A run
+    whose worker was killed keeps the others away no longer than a minute.
+    """
+    mine = (runs.c.task == "deliver-mail", runs.c.state == "running", runs.c.started_at > now - LONGEST_ALONE)
+    begun = connection.execute(select(func.min(runs.c.started_at)).where(*mine)).scalar()
+    if begun is None:
+        return False
+    failed = select(runs.c.finished_at).where(runs.c.task == "deliver-mail", runs.c.state == "failed")
+    failed_at = connection.execute(failed.order_by(runs.c.id.desc()).limit(1)).scalar()
+    return now - begun > TICK or (failed_at is not None and now - failed_at < WARY)
 
 
 def would_deliver(engine: Engine, clock: Clock, *, limit: int | None = None) -> Tally:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import insert
 
 from returnclock import parcels, round
 from returnclock.errors import DatabaseUnreachable, DeliveryUncertain, MailServerDown, NoticeDeferred, NoticeRefused
 from returnclock.hands import Mark, Parcel, Post, turn
 from returnclock.mail import FolderMailer
 from returnclock.round import MOST_IN_HAND
-from returnclock.tables.clock import events
+from returnclock.tables.clock import events, runs
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 
 DUE = MONDAY + 5 * DAY
@@ -222,6 +223,37 @@ def test_what_ends_each_worker_that_sends_it_waits_longer_each_time_and_is_given
     assert len(taken) < 60  # it would be more than a thousand times, at every end of a lease
     assert market.events("seller_response", dispute).count("notice:dead") == 1
     assert states(market)["buyer"] == "sent"
+
+
+def run_that_waits(market: Market, started_at: datetime, task: str = "deliver-mail") -> None:
+    row = {"task": task, "trigger": "beat", "actor": "beat", "started_at": started_at, "state": "running"}
+    with market.transaction() as connection:
+        connection.execute(insert(runs).values(row))
+
+
+@pytest.mark.parametrize(
+    ("started", "has_failed", "sent"),
+    [
+        (8 * SECOND, False, 2),  # no longer than a tick lasts
+        (9 * SECOND, False, 0),
+        (SECOND, True, 0),
+        (60 * SECOND, True, 2),  # its worker may be dead
+    ],
+)
+def test_no_second_tick_waits_for_a_mail_server_that_keeps_one_waiting(
+    market: Market, dispute: int, started: timedelta, has_failed: bool, sent: int
+) -> None:
+    if has_failed:
+        market.mailer.closed = True
+        with pytest.raises(MailServerDown):
+            market.run("deliver-mail")
+        market.mailer.closed = False
+        market.clock.at += 60 * SECOND
+    run_that_waits(market, market.clock.at - started)
+    run_that_waits(market, market.clock.at - started, "escalate-disputes")
+
+    assert market.run("deliver-mail")["changed"] == sent
+    assert market.run("deliver-mail", trigger="manual", actor="ada")["changed"] == 2 - sent
 
 
 def test_two_markets_of_one_sender_write_no_two_letters_under_one_message_id(market: Market, dispute: int) -> None:
