@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 # A caller may name the person behind a run: ``apply_async(headers={"returnclock_actor": "maria"})``.
 ACTOR_HEADER = "returnclock_actor"
 
-app = Celery("returnclock")
+app = Celery("returnclock", task_cls="returnclock.tasks.arrivals:Task")
 
 
 @cache

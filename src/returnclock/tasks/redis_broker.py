@@ -1,22 +1,33 @@
-"""Kombu's Redis transports, with channels that know when their connection is lost.
+"""Kombu's Redis transports, as a worker needs them that goes on whatever Redis does, or somebody puts into its queue.
 
-A worker with a tick in hand when Redis goes away acknowledges it, or gives it back, on a channel whose connection is gone
-already. Kombu's channel then fails with an AttributeError, which Celery takes for an error of the program: the worker ends.
-With a ConnectionError it does what it does for every lost connection, and connects again. Nothing is lost by it: the message
-is still in Redis, or went with it, and it was only a tick.
+*A lost connection.* A worker with a tick in hand when Redis goes away acknowledges it, or gives it back, on a channel whose
+connection is gone already. Kombu's channel then fails with an AttributeError, which Celery takes for an error of the program.
+*A refusal.* Redis answers what it cannot do now (it has become a replica, its memory is full, a right was taken away, the queue
+is no list) with an error that Celery takes for one of the program as well. Both end the worker. With an error of the connection
+it does what it does for every lost one, and connects again. Nothing is lost by it: the message is still in Redis, or went with
+it, and it was only a tick.
+*No message.* What was put into the queue and is no message of Celery's is dropped.
 Comes in by the names that ``messaging`` hands to Celery.
 """
 
 from __future__ import annotations
 
+import logging
+from json import JSONDecodeError
+from queue import Empty
+from time import sleep
 from typing import Any
 
 from kombu.transport import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+_log = logging.getLogger(__name__)
+_PAUSE_S = 1.0  # before it connects again; Redis is there and answers, so there is nothing else to wait for
 
 
-class _KnowsItsLoss:
-    """Refuses to look for Redis on behalf of a connection that is gone."""
+class _GoesOn:
+    """Tells a refusal and a loss as one of the connection, and drops what is no message."""
 
     connection: Any
 
@@ -25,22 +36,52 @@ class _KnowsItsLoss:
             raise RedisConnectionError("the connection of this channel is gone")
         return super()._connparams(asynchronous)  # type: ignore[misc]
 
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        except ResponseError as refusal:
+            sleep(_PAUSE_S)
+            raise RedisConnectionError(str(refusal)) from refusal
+        except (JSONDecodeError, UnicodeDecodeError) as fault:
+            _tell_dropped(str(fault))
+            raise Empty from fault
 
-class Channel(_KnowsItsLoss, redis.Channel):
+
+class _TakesMessages:
+    """A transport whose refusals are errors of the connection, and that hands on nothing but messages."""
+
+    def _get_errors(self) -> Any:
+        errors = super()._get_errors()  # type: ignore[misc]
+        of_program = tuple(error for error in errors.channel_errors if error is not ResponseError)
+        return errors._replace(connection_errors=(*errors.connection_errors, ResponseError), channel_errors=of_program)
+
+    def _deliver(self, message: Any, queue: Any) -> None:
+        properties = message.get("properties") if isinstance(message, dict) else None
+        if not isinstance(properties, dict) or "delivery_tag" not in properties or "body" not in message:
+            _tell_dropped("it has no properties, or no body")
+            return
+        super()._deliver(message, queue)  # type: ignore[misc]
+
+
+def _tell_dropped(why: str) -> None:
+    _log.error("Something in the queue is no message of Celery's and was dropped: %s. Another program may write there.", why)
+
+
+class Channel(_GoesOn, redis.Channel):
     """A channel to one Redis."""
 
 
-class Transport(redis.Transport):
+class Transport(_TakesMessages, redis.Transport):
     """``redis://`` and ``rediss://``."""
 
     Channel = Channel
 
 
-class SentinelChannel(_KnowsItsLoss, redis.SentinelChannel):
+class SentinelChannel(_GoesOn, redis.SentinelChannel):
     """A channel to the Redis that the Sentinels name."""
 
 
-class SentinelTransport(redis.SentinelTransport):
+class SentinelTransport(_TakesMessages, redis.SentinelTransport):
     """``sentinel://``."""
 
     Channel = SentinelChannel
