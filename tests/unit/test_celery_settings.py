@@ -175,7 +175,7 @@ def test_the_files_of_tls_join_what_a_rediss_address_says(tmp_path: Path, query:
     url = f"rediss://a/0{query}"
     environ = {"RETURNCLOCK_REDIS_URL": url, "RETURNCLOCK_BROKER_TLS_CA": str(authority)}
     told = celery_settings(settings_of(tmp_path, **environ), ["audit"])
-    assert told["broker_url"] == told["result_backend"]
+    assert told["result_backend"] == f"returnclock.tasks.results:Results+{told['broker_url']}"
     reqs = ssl.CERT_NONE if query else ssl.CERT_REQUIRED
     assert Connection(told["broker_url"]).ssl == {"ssl_cert_reqs": reqs, "ssl_ca_certs": str(authority)}
 

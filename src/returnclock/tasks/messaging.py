@@ -20,7 +20,7 @@ ANSWER_S = 5
 CHECK_S = 5
 SILENCE_S = 1 + 2 * CHECK_S
 # Celery's own default, 20 times, holds the worker for minutes with results that nobody waits for.
-RESULT_ATTEMPTS = {"max_retries": 1, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1}
+RESULT_ATTEMPTS = {"max_retries": 0, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1}
 # Each result of the embedded default is a file, and about 200 come every minute.
 RESULT_FILES_KEPT_S = 600
 
@@ -65,6 +65,8 @@ def _results(settings: Settings) -> dict[str, Any]:
         }
     told: dict[str, Any] = {"result_backend": _with_tls_files(url, broker)}
     if url.startswith(_REDIS):
+        own = "SentinelResults" if url.startswith("sentinel") else "Results"
+        told["result_backend"] = f"returnclock.tasks.results:{own}+{told['result_backend']}"
         told |= {f"redis_{name}": value for name, value in _CONNECTION.items() if name != "health_check_interval"}
         told["redis_backend_health_check_interval"] = CHECK_S
         told["result_backend_transport_options"] = _redis(url, broker) | {"retry_policy": RESULT_ATTEMPTS}

@@ -13,6 +13,8 @@ Comes in by the names that ``messaging`` hands to Celery.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from json import JSONDecodeError
 from queue import Empty
 from time import sleep
@@ -23,7 +25,33 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 _log = logging.getLogger(__name__)
-_PAUSE_S = 1.0  # before it connects again; Redis is there and answers, so there is nothing else to wait for
+_PAUSE_S = 1.0
+
+
+@contextmanager
+def _unhurried() -> Iterator[None]:
+    """Take a moment over a refusal of what comes first on a new connection, or a worker connects a hundred times a second."""
+    try:
+        yield
+    except ResponseError as refusal:
+        sleep(_PAUSE_S)
+        raise RedisConnectionError(str(refusal)) from refusal
+
+
+class _QoS(redis.QoS):
+    """What a worker has in hand; a tick that Redis would not take off its list is not in hand any more, and comes again."""
+
+    def ack(self, delivery_tag: Any) -> None:
+        try:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        except ResponseError as refusal:
+            # Kept in hand, it would take the room of another one for as long as the worker lives.
+            _log.warning("Redis does not take a tick off its list, and hands it out again later: %s", refusal)
+            self._quick_ack(delivery_tag)
+
+    def restore_visible(self, *how: Any, **more: Any) -> Any:
+        with _unhurried():
+            return super().restore_visible(*how, **more)  # type: ignore[no-untyped-call]
 
 
 class _GoesOn:
@@ -38,22 +66,26 @@ class _GoesOn:
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)  # type: ignore[misc]
-        except ResponseError as refusal:
-            sleep(_PAUSE_S)
-            raise RedisConnectionError(str(refusal)) from refusal
+            with _unhurried():
+                return super()._brpop_read(**options)  # type: ignore[misc]
         except (JSONDecodeError, UnicodeDecodeError) as fault:
             _tell_dropped(str(fault))
             raise Empty from fault
+
+    def _size(self, queue: Any) -> Any:
+        with _unhurried():
+            return super()._size(queue)  # type: ignore[misc]
+
+    def _queue_bind(self, *binding: Any) -> None:
+        with _unhurried():
+            super()._queue_bind(*binding)  # type: ignore[misc]
 
 
 class _TakesMessages:
     """A transport whose refusals are errors of the connection, and that hands on nothing but messages."""
 
-    def _get_errors(self) -> Any:
-        errors = super()._get_errors()  # type: ignore[misc]
-        of_program = tuple(error for error in errors.channel_errors if error is not ResponseError)
-        return errors._replace(connection_errors=(*errors.connection_errors, ResponseError), channel_errors=of_program)
+    connection_errors = (*redis.Transport.connection_errors, ResponseError)
+    channel_errors = tuple(error for error in redis.Transport.channel_errors if error is not ResponseError)
 
     def _deliver(self, message: Any, queue: Any) -> None:
         properties = message.get("properties") if isinstance(message, dict) else None
@@ -70,6 +102,8 @@ def _tell_dropped(why: str) -> None:
 class Channel(_GoesOn, redis.Channel):
     """A channel to one Redis."""
 
+    QoS = _QoS
+
 
 class Transport(_TakesMessages, redis.Transport):
     """``redis://`` and ``rediss://``."""
@@ -79,6 +113,8 @@ class Transport(_TakesMessages, redis.Transport):
 
 class SentinelChannel(_GoesOn, redis.SentinelChannel):
     """A channel to the Redis that the Sentinels name."""
+
+    QoS = _QoS
 
 
 class SentinelTransport(_TakesMessages, redis.SentinelTransport):
