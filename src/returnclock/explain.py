@@ -98,7 +98,7 @@ def _story(kind: DeadlineKind, kept: Kept, facts: Any, now: datetime) -> Story:
     happened = [{**event, "told": sentence(event, kind)} for event in kept.events]
     policy = Policy.from_definition(kept.definition)
     ends = {"same_time": "at the same time of day", "end_of_day": "with the last day"}[policy.ends]
-    rule = f"{policy.period} for {kind.title}, ending {ends}; the {row.party} must act"
+    rule = f"{policy.period} for {kind.title}, ending {ends}; it binds the {row.party}"
     following = _next(kind, row, facts, kept.notices, happened, now)
     if kept.archived_at is not None:
         following += f" Purge moved its history to clock_archive on {kept.archived_at:%Y-%m-%d}."
@@ -109,21 +109,21 @@ def _story(kind: DeadlineKind, kept: Kept, facts: Any, now: datetime) -> Story:
 def _summary(kind: DeadlineKind, row: Any, now: datetime) -> str:
     """How it stands, in one sentence, in the time of the place where the days are counted."""
     local = zone(row.schedule["zone"])
-    until, title = say_local(row.promised_at.astimezone(local)), kind.title
+    until, awaited = say_local(row.promised_at.astimezone(local)), kind.awaits_what.capitalize()
     if row.state == "running" and row.due_at <= now:
-        return f"{title.capitalize()} was due {until}, {_span(now - row.due_at)} ago, and the next sweep enforces it."
+        return f"{awaited} was due {until}, {_span(now - row.due_at)} ago, and the next sweep enforces it."
     if row.state == "running":
-        return f"The {row.party} has until {until} for {title}: {_span(row.promised_at - now)} left."
+        return f"{awaited} is awaited until {until}: {_span(row.promised_at - now)} left."
     if row.state == "held":
-        return f"The clock for {title} is held. Without the hold it would end {until}."
+        return f"The clock for {kind.title} is held. Without the hold it would end {until}."
     ended = say_local(row.settled_at.astimezone(local)) if row.settled_at else "at a time that was not kept"
     if row.state == "fired":
         late = row.fired_at - row.due_at if row.fired_at else timedelta()
         after = f", {_span(late)} after it was due" if late >= timedelta(minutes=1) else ""
-        return f"{title.capitalize()} did not come until {until}, so the rule took effect {ended}{after}."
+        return f"{awaited} did not come until {until}, so the rule took effect {ended}{after}."
     if row.state == "met":
-        return f"The {row.party} did in time what was asked ({title}, due {until}); that was seen {ended}."
-    return f"{title.capitalize()} is no longer awaited; that was seen {ended}. It would have been due {until}."
+        return f"{awaited} came in time (it was due {until}); that was seen {ended}."
+    return f"{awaited} is no longer awaited; that was seen {ended}. It would have been due {until}."
 
 
 def _span(length: timedelta) -> str:
@@ -168,7 +168,7 @@ def _next(
         return ("Nothing more comes of this deadline." if not waiting else "") + mail
     if facts is None or not facts.runs or facts.starts_at != row.starts_at:
         return "The row no longer runs from this start: it is settled at the next stamp and cannot fire." + mail
-    acts = f"{kind.event} at {row.due_at:%Y-%m-%d %H:%M:%S} UTC unless the {row.party} acts first"
+    acts = f"{kind.event} at {row.due_at:%Y-%m-%d %H:%M:%S} UTC unless {kind.awaits_what} comes first"
     if row.due_at <= now:
         acts = f"{kind.event} with the next sweep: it is due since {row.due_at:%Y-%m-%d %H:%M:%S} UTC"
     reminder = f"a reminder at {row.remind_at:%Y-%m-%d %H:%M:%S} UTC, then " if row.remind_at else ""

@@ -19,7 +19,7 @@ def sentence(event: Mapping[str, Any], kind: DeadlineKind | None = None) -> str:
     if name in _SENTENCES:
         return _SENTENCES[name](detail, kind)
     if kind is not None and name == kind.event:
-        return f"Time was up for {kind.title}, and the rule took effect: {_action(name)}.{_because(detail)}"
+        return f"Time was up for {kind.awaits_what}, and the rule took effect: {_action(name)}.{_because(detail)}"
     if kind is not None and name == kind.withdrawn_event:
         return (
             f"What the deadline had marked was taken back, because it is no longer deserved: {_action(name)}.{_because(detail)}"
@@ -79,14 +79,11 @@ def _spared(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
 
 
 def _met(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
-    party = f"the {kind.party.value}" if kind else "the party"
-    return f"{party.capitalize()} did in time what was asked: {_title(kind)}. The clock stopped."
+    return f"{_awaited(kind)} came in time. The clock stopped."
 
 
 def _voided(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
-    return (
-        f"{_title(kind).capitalize()} is no longer awaited, because the row has moved on. The clock stopped.{_because(detail)}"
-    )
+    return f"{_awaited(kind)} is no longer awaited, because the row has moved on. The clock stopped.{_because(detail)}"
 
 
 def _reverted(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
@@ -143,6 +140,10 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any], DeadlineKind | None], str]
 
 def _title(kind: DeadlineKind | None) -> str:
     return kind.title if kind else "the deadline"
+
+
+def _awaited(kind: DeadlineKind | None) -> str:
+    return (kind.awaits_what if kind else "what was asked for").capitalize()
 
 
 def _party(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:

@@ -305,8 +305,8 @@ def test_forecast_counts_by_local_day_kind_and_party(shop: Shop) -> None:
 
 def test_explain_says_in_one_sentence_how_it_stands(shop: Shop) -> None:
     story = shop.said("explain", "disputes", "81")
-    assert "The seller has until " in story
-    assert " for the seller's answer: 4 days and 2" in story
+    assert "The seller's answer is awaited until " in story
+    assert ": 4 days and 2" in story
     assert "The clock was started: the seller's answer is due" in story
     shop.sql("UPDATE clock_deadlines SET due_at = '2026-01-01 00:00:00.000000Z' WHERE subject_id = '82'")
     assert "ago, and the next sweep enforces it." in shop.said("explain", "disputes", "82")

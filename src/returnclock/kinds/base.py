@@ -61,6 +61,7 @@ class DeadlineKind:
 
     name: what tables, settings and commands call it.
     title: what people call it, within a sentence: "the seller's answer".
+    awaited: what must come before the time is up, where the title names something else: "a request to return the goods".
     subject: the table whose rows it binds.
     order_id: the order of such a row (an expression over the subject's table), or None where it has none.
     party: who must act.
@@ -115,6 +116,7 @@ class DeadlineKind:
     awaits: ColumnElement[bool] | None = None
     fallback: str = ""
     notices: tuple[Notice, ...] = ()
+    awaited: str = ""
     market: Market = field(default=OWN, repr=False)
     only: tuple[ColumnElement[bool], ...] = ()
     outcome_stays: bool = True
@@ -122,6 +124,11 @@ class DeadlineKind:
     touched: tuple[str, ...] = ()
     anchor_names: tuple[str, ...] = ()
     looks_at: tuple[Lookup, ...] = ()
+
+    @property
+    def awaits_what(self) -> str:
+        """What must come before the time is up, within a sentence."""
+        return self.awaited or self.title
 
     @property
     def stops_when_fired(self) -> bool:

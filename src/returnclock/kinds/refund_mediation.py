@@ -30,6 +30,7 @@ _OFFER = Notice(
 REFUND_MEDIATION = DeadlineKind(
     name="refund_mediation",
     title="the offer of mediation",
+    awaited="the refund",
     subject=refunds,
     order_id=refunds.c.order_id,
     party=Party.BUYER,

@@ -28,11 +28,19 @@ def _overrun(title: str) -> Notice:
 
 
 def _stage(
-    name: str, title: str, status: str, begun: ColumnElement[Any], ended: ColumnElement[Any], period: str, party: Party
+    name: str,
+    title: str,
+    awaited: str,
+    status: str,
+    begun: ColumnElement[Any],
+    ended: ColumnElement[Any],
+    period: str,
+    party: Party,
 ) -> DeadlineKind:
     return DeadlineKind(
         name=name,
         title=title,
+        awaited=awaited,
         subject=refunds,
         order_id=refunds.c.order_id,
         party=party,
@@ -55,6 +63,7 @@ def _stage(
 REFUND_INSPECTION = _stage(
     "refund_inspection",
     "inspecting the returned goods",
+    "the inspection of the returned goods",
     "inspecting",
     refunds.c.started_at,
     refunds.c.inspected_at,
@@ -64,6 +73,7 @@ REFUND_INSPECTION = _stage(
 REFUND_PROCESSING = _stage(
     "refund_processing",
     "processing the refund",
+    "the processing of the refund",
     "processing",
     refunds.c.inspected_at,
     refunds.c.processed_at,
@@ -73,6 +83,7 @@ REFUND_PROCESSING = _stage(
 REFUND_CLEARING = _stage(
     "refund_clearing",
     "clearing the payment",
+    "the clearing of the payment",
     "clearing",
     refunds.c.processed_at,
     refunds.c.completed_at,

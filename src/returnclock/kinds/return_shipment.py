@@ -60,6 +60,7 @@ _CLOSED_TO_SELLER = Notice(
 RETURN_SHIPMENT = DeadlineKind(
     name="return_shipment",
     title="sending the goods back",
+    awaited="the return shipment",
     subject=disputes,
     order_id=disputes.c.order_id,
     party=Party.BUYER,

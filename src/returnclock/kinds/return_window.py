@@ -42,6 +42,7 @@ _EXPIRED = Notice(
 RETURN_WINDOW = DeadlineKind(
     name="return_window",
     title="the return window",
+    awaited="a request to return the goods",
     subject=orders,
     order_id=orders.c.id,
     party=Party.BUYER,
