@@ -219,6 +219,7 @@ def _facts(kind: DeadlineKind, notice: Notice, known: Row[Any], mail: MailSettin
     schedule = facts.pop("schedule")
     return {
         **facts,
+        "is_open": facts["state"] == "running" and bool(facts["still_true"]),
         **recipient,
         "zone": schedule["zone"],
         "last_day": date.fromisoformat(schedule["last_day"]),

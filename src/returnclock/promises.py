@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -38,6 +38,31 @@ def told_or_in_hand(connection: Connection, deadline_ids: Sequence[int]) -> set[
     locking = by_index(waiting, outbox, OUTBOX_BY_DEADLINE).order_by(outbox.c.id).with_for_update()
     in_hand = {row.deadline_id for row in connection.execute(locking).all() if row.leased_by is not None}
     return in_hand | told_of(connection, deadline_ids)
+
+
+def told_outcomes(connection: Connection, rounds: Mapping[int, int]) -> dict[int, set[str]]:
+    """Who was told of the outcome of each deadline in this round of it, or may have been, or is just being told.
+
+    rounds: of each deadline's id. What is in no hand stays so until the transaction ends.
+
+    Returns:
+        the parties, by the deadline's id.
+    """
+    chosen = select(outbox.c.id, outbox.c.deadline_id, outbox.c.key, outbox.c.party, outbox.c.state, outbox.c.leased_by)
+    chosen = by_index(chosen.where(among(outbox.c.deadline_id, sorted(rounds))), outbox, OUTBOX_BY_DEADLINE)
+    rows = connection.execute(chosen.order_by(outbox.c.id).with_for_update()).all() if rounds else ()
+    unsure = select(events.c.detail).where(
+        among(events.c.deadline_id, sorted(rounds)), events.c.event == Event.NOTICE_AMBIGUOUS
+    )
+    ambiguous = {detail["outbox_id"] for detail in connection.execute(unsure).scalars()} if rows else set()
+    told: dict[int, set[str]] = {one: set() for one in rounds}
+    for row in rows:
+        _, in_round, moment, *_ = row.key.split(".")
+        if moment == "outcome" and int(in_round) == rounds[row.deadline_id]:
+            in_hand = row.state == "queued" and row.leased_by is not None
+            if in_hand or row.state in ("sending", "sent") or row.id in ambiguous:
+                told[row.deadline_id].add(row.party)
+    return told
 
 
 def not_before_told(counted: Counted, kept: Sequence[Row[Any]], told: Collection[int]) -> Counted:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from returnclock.errors import BadPeriod, Refused
-from returnclock.tables.clock import events
+from returnclock.tables.clock import events, outbox
 from tests.database.desk import Operator
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 
@@ -121,6 +122,60 @@ def test_an_outcome_that_was_not_sent_yet_is_not_sent_after_it_was_undone(
     market.run("deliver-mail")
 
     assert [row.state for row in market.notices(notice="outcome")] == ["suppressed", "suppressed"]
+    assert market.notices(notice="undone") == []  # who was told nothing is told of no correction
+    assert market.mailer.taken == []
+
+
+def test_who_may_have_been_told_of_an_outcome_gets_its_correction(market: Market, operator: Operator, dispute: int) -> None:
+    market.run("escalate-disputes", at=DUE)
+    seller = market.notices(notice="outcome", party="seller")[0].id
+    with market.transaction() as connection:
+        in_hand = {"state": "queued", "leased_by": "a worker", "leased_until": DUE + HOUR}
+        connection.execute(update(outbox).where(outbox.c.id == seller).values(in_hand))
+
+    assert operator.undo("disputes", dispute, at=DUE)["queued"] == 1
+    assert [row.party for row in market.notices(notice="undone")] == ["seller"]
+
+
+def test_a_correction_tells_of_no_open_date_once_the_seller_has_answered(
+    market: Market, operator: Operator, dispute: int
+) -> None:
+    market.run("escalate-disputes", at=DUE)
+    market.run("deliver-mail")
+    operator.undo("disputes", dispute, at=DUE + HOUR)
+    market.update("disputes", dispute, status="closed", seller_replied_at=DUE + HOUR)
+    market.run("stamp", at=DUE + 2 * HOUR)
+    market.run("deliver-mail")
+
+    corrections = market.mailer.taken[2:]
+    assert len(corrections) == 2
+    assert not any("open" in message.text or "time until" in message.text for message in corrections)
+    assert all(message.parsed["Subject"].endswith("the seller's answer") for message in corrections)
+
+
+def test_what_is_undone_twice_is_corrected_once(market: Market, operator: Operator, dispute: int) -> None:
+    market.run("escalate-disputes", at=DUE)
+    market.run("deliver-mail")
+    operator.undo("disputes", dispute, at=DUE + HOUR)
+    market.run("deliver-mail")
+    operator.fire("disputes", dispute, at=DUE + 2 * HOUR)
+    assert operator.undo("disputes", dispute, at=DUE + 3 * HOUR)["queued"] == 0
+    market.run("deliver-mail")
+
+    assert sum(message.parsed["Subject"].startswith("Correction") for message in market.mailer.taken) == 2
+
+
+def test_operators_who_were_told_of_a_late_refund_get_a_correction(market: Market, operator: Operator) -> None:
+    market.configure('[mail]\nops = "desk@market.example"\n')
+    refund = market.refund(status="clearing", inspected_at=MONDAY)
+    market.run("stamp", at=MONDAY)
+    market.run("flag-late-refunds", at=MONDAY + 15 * DAY)
+    market.run("deliver-mail")
+    operator.undo("refunds", refund, at=MONDAY + 15 * DAY + HOUR)
+    market.run("deliver-mail")
+
+    corrected = [one.address for one in market.mailer.taken if one.parsed["Subject"].startswith("Correction")]
+    assert "desk@market.example" in corrected
 
 
 @pytest.mark.parametrize("change", [{"status": "closed"}, {"escalated_by": "buyer"}, {"escalated_at": DUE + HOUR}])

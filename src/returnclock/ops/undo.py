@@ -19,6 +19,7 @@ from returnclock.ops.targets import Desk, Pages, counted
 from returnclock.ops.turn import in_turn
 from returnclock.period import Period
 from returnclock.policy import Policy, Reckoning
+from returnclock.promises import told_outcomes
 from returnclock.remaining import Dates, rearmed
 from returnclock.scopes import Scope
 from returnclock.tables.clock import deadlines, policies
@@ -88,8 +89,17 @@ def _undo_page(
         told.append(telling(kind, row, reckoned, **desk.said(), anew=True, rearmed=row.id in again))
     _write(connection, moves, now)
     ledger.record_each(connection, desk.hand, now, Event.UNDONE, told)
-    queued = outbox.queue(connection, kind, corrections(kind), ids, now)
+    queued = _correct(connection, kind, {row.id: row.round for row in ready}, now)
     return {"undone": len(ready), "rearmed": len(again), "queued": queued}
+
+
+def _correct(connection: Connection, kind: DeadlineKind, rounds: dict[int, int], now: datetime) -> int:
+    """Queue a correction to each party who was told of the outcome, or may have been, and to nobody else."""
+    heard = told_outcomes(connection, rounds)
+    return sum(
+        outbox.queue(connection, kind, [notice], [one for one, by in heard.items() if notice.to.value in by], now)
+        for notice in corrections(kind)
+    )
 
 
 def _fair(policy: Policy) -> Period:
