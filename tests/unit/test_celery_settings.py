@@ -24,9 +24,10 @@ from celery.apps import beat
 from celery.beat import Service
 from kombu import Connection
 
+from returnclock.errors import BadUsage
 from returnclock.settings import Settings, load
 from returnclock.tasks import app as own_app
-from returnclock.tasks import caller, logs
+from returnclock.tasks import caller, logs, require_arguments
 from returnclock.tasks.beat import MAX_WAITING, SELDOM_S, TickScheduler
 from returnclock.tasks.configuration import (
     HARD_LIMIT_S,
@@ -222,6 +223,27 @@ def test_what_beat_sends_is_triggered_by_beat() -> None:
 def test_what_anybody_else_sends_is_manual_and_names_who_called() -> None:
     assert caller(request()) == ("manual", "gen1@shop")
     assert caller(request(returnclock_actor="maria")) == ("manual", "maria")
+    assert caller(request(returnclock_actor="ma\ud800ria")) == ("manual", "ma?ria")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"limit": "abc"}, "limit must be a whole number or null, not 'abc'"),
+        ({"limit": [1]}, "limit must be"),
+        ({"limit": 1.5}, "limit must be"),
+        ({"limit": float("nan")}, "limit must be"),
+        ({"limit": True}, "limit must be"),
+        ({"dry_run": "false"}, "dry_run must be true or false, not 'false'"),
+        ({"dry_run": None}, "dry_run must be"),
+        ({"at": 5}, "at must be a text"),
+    ],
+)
+def test_what_a_message_asks_for_must_be_of_its_type(arguments: dict[str, object], said: str) -> None:
+    usual: dict[str, object] = {"limit": 5, "dry_run": False, "at": None}
+    require_arguments(**usual)
+    with pytest.raises(BadUsage, match=said):
+        require_arguments(**usual | arguments)
 
 
 def test_the_app_is_celerys_own() -> None:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 from celery import Celery, Task, signals
 
-from returnclock.errors import BadInstant, DatabaseUnreachable, ReturnclockError
+from returnclock.errors import BadInstant, BadUsage, DatabaseUnreachable, ReturnclockError
 from returnclock.runs import Trigger, perform
 from returnclock.schema import require_upgraded
 from returnclock.tables.types import Unreadable, read_instant
@@ -63,6 +63,7 @@ def _add_task(celery: Celery, task: str) -> None:
     def run(self: Task, limit: int | None = None, dry_run: bool = False, at: str | None = None) -> dict[str, Any]:
         trigger, actor = caller(self.request)
         with kept_small():
+            require_arguments(limit, dry_run, at)
             return perform(
                 wiring(),
                 task,
@@ -73,6 +74,20 @@ def _add_task(celery: Celery, task: str) -> None:
                 at=_moment(at),
                 limit=limit,
             )
+
+
+def require_arguments(limit: Any, dry_run: Any, at: Any) -> None:
+    """Insist on the types of what a message asks for: a word in the place of a truth value would mean its contrary.
+
+    Raises:
+        BadUsage: one of them is of another type.
+    """
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
+        raise BadUsage(reason=f"limit must be a whole number or null, not {limit!r:.60}.")
+    if not isinstance(dry_run, bool):
+        raise BadUsage(reason=f"dry_run must be true or false, not {dry_run!r:.60}.")
+    if at is not None and not isinstance(at, str):
+        raise BadUsage(reason=f"at must be a text such as 2026-11-27T17:40:00Z or null, not {at!r:.60}.")
 
 
 def _moment(at: str | None) -> datetime | None:
@@ -90,7 +105,8 @@ def caller(request: Any) -> tuple[Trigger, str]:
     headers = request.headers or {}
     if headers.get("celery_beat_task"):
         return "beat", "beat"
-    return "manual", str(headers.get(ACTOR_HEADER) or request.origin or "unknown")
+    named = str(headers.get(ACTOR_HEADER) or request.origin or "unknown")
+    return "manual", named.encode("utf-8", "replace").decode()  # JSON may hold halves of letters, which no database takes
 
 
 @signals.task_failure.connect
