@@ -13,8 +13,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, exists, insert, literal, or_, select, update
 
+from returnclock import problems
 from returnclock.clock import Clock
 from returnclock.database import asked_time, reading, retried, writing
+from returnclock.faults import Fault
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.ops.hold import release_uncovered
@@ -26,10 +28,11 @@ from returnclock.sweep import close_mended
 from returnclock.tables import clock as own
 from returnclock.tables.clock import LIVE_STATES, changes, deadlines, policies
 from returnclock.tables.keys import as_text
-from returnclock.tables.types import Instant
+from returnclock.tables.types import LONGEST_KEY, Instant
 from returnclock.tally import Tally
 
 _PAGE = 5000
+LONG_KEY = "long_key"
 
 
 def reconcile(
@@ -48,9 +51,10 @@ def reconcile(
     """
     now = retried(partial(asked_time, engine, clock))
     retried(partial(_name_tables, engine, book))
+    too_long: list[Fault] = []
     for kind in book.active():
         for query in _queries(kind, book):
-            _note(engine, query, kind.subject.name)
+            too_long += _note(engine, query, kind.subject.name)
         overdue = _overdue_starts(kind, now - book.guards.start_expected_within)
         if overdue is not None:
             _note_page(engine, retried(partial(_page, engine, overdue)), kind.subject.name)
@@ -58,6 +62,7 @@ def reconcile(
     retried(partial(_note_open_problems, engine))
     released = release_uncovered(Desk(engine, clock, book, hand, "what no hold covers runs"))
     tally = stamp(engine, clock, book, hand, limit=limit, batch_size=batch_size, seconds=seconds)
+    tally.problems += retried(partial(_tell_long_keys, engine, clock, too_long))
     for name, number in released.items():
         tally.of(name).changed += number
     return tally
@@ -148,9 +153,32 @@ def _page(engine: Engine, query: Select[Any]) -> Sequence[Any]:
         return connection.execute(query).all()
 
 
-def _note(engine: Engine, query: Callable[[Any], Select[Any]], table_name: str) -> None:
+def _note(engine: Engine, query: Callable[[Any], Select[Any]], table_name: str) -> list[Fault]:
+    """Note all pages of a query.
+
+    Returns:
+        a fault for each row whose key our columns cannot keep; SQLite's keep any.
+    """
+    too_long = []
     for page in pages(engine, query):
-        _note_page(engine, page, table_name)
+        fitting = [row for row in page if len(row.subject_id) <= LONGEST_KEY or engine.dialect.name == "sqlite"]
+        _note_page(engine, fitting, table_name)
+        if len(fitting) < len(page):
+            too_long += [_too_long(table_name, row.subject_id) for row in page if len(row.subject_id) > LONGEST_KEY]
+    return too_long
+
+
+def _too_long(table_name: str, key: str) -> Fault:
+    said = f"{table_name} {key[:40]}... has a key of {len(key)} characters, and gets no deadline: {LONGEST_KEY} can be kept."
+    return Fault(table_name, key[:LONGEST_KEY], LONG_KEY, said)
+
+
+def _tell_long_keys(engine: Engine, clock: Clock, faults: Sequence[Fault]) -> int:
+    open_ones = select(own.problems.c.table_name, own.problems.c.subject_id)
+    open_ones = open_ones.where(own.problems.c.code == LONG_KEY, own.problems.c.resolved_at.is_(None))
+    with writing(engine) as connection:
+        known = {(row.table_name, row.subject_id) for row in connection.execute(open_ones)}
+        return problems.record(connection, known, faults, clock.now(connection)) if known or faults else 0
 
 
 def _note_page(engine: Engine, page: Sequence[Any], table_name: str) -> None:
@@ -166,7 +194,8 @@ def _note_rows(engine: Engine, rows: Sequence[dict[str, Any]]) -> None:
 
 def _note_open_problems(engine: Engine) -> None:
     waiting = select(own.problems.c.table_name, own.problems.c.subject_id)
-    waiting = waiting.where(own.problems.c.resolved_at.is_(None)).distinct()
+    # Of a key that is too long nobody but reconcile knows anything.
+    waiting = waiting.where(own.problems.c.resolved_at.is_(None), own.problems.c.code != LONG_KEY).distinct()
     with writing(engine) as connection:
         connection.execute(insert(changes).from_select(["table_name", "subject_id"], waiting))
 

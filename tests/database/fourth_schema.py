@@ -22,8 +22,8 @@ CREATE VIEW contact AS SELECT p.id, p.full_name, m.address FROM person p LEFT JO
 CREATE TABLE purchase (
     ref VARCHAR(40) PRIMARY KEY, customer INTEGER, vendor INTEGER, flag VARCHAR(9) DEFAULT '-', flagged_on {datetime});
 CREATE TABLE parcel (ref VARCHAR(40) NOT NULL, arrived {datetime});
-CREATE TABLE complaint (ref VARCHAR(40) PRIMARY KEY, purchase VARCHAR(40) NOT NULL, raised {datetime});
-CREATE TABLE complaint_state (complaint VARCHAR(40) PRIMARY KEY, code INTEGER NOT NULL);
+CREATE TABLE complaint (ref VARCHAR(255) PRIMARY KEY, purchase VARCHAR(40) NOT NULL, raised {datetime});
+CREATE TABLE complaint_state (complaint VARCHAR(255) PRIMARY KEY, code INTEGER NOT NULL);
 CREATE TABLE payback (
     ref VARCHAR(40) PRIMARY KEY, purchase VARCHAR(40) NOT NULL, begun {datetime}, state VARCHAR(12), late {datetime});
 CREATE INDEX parcel_ref ON parcel (ref);

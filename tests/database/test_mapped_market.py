@@ -16,9 +16,12 @@ from returnclock import schema
 from returnclock.cli import cli
 from returnclock.engines import open_engine
 from returnclock.errors import Refused
+from returnclock.mapping import attaching
+from returnclock.mapping.watching import watches
 from returnclock.ops import turn
+from returnclock.tables.clock import problems
 from tests.database.desk import Operator
-from tests.database.fourth_schema import ANSWERED, LISBON, Bazaar
+from tests.database.fourth_schema import ANSWERED, AWAITED, LISBON, Bazaar
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
 
 FIVE_DAYS = MONDAY + 5 * DAY
@@ -354,3 +357,31 @@ def test_check_finds_rows_that_may_be_read_and_not_locked(postgres_url: str, tmp
         bazaar.url = bazaar.url.replace(f"{role}@", "postgres@")
         bazaar.sql(f"DROP OWNED BY {role}")
         bazaar.sql(f"DROP ROLE {role}")
+
+
+def test_a_key_that_is_too_long_for_us_fails_no_statement_of_the_shop_and_is_a_problem(bazaar: Bazaar) -> None:
+    watched = watches(bazaar.wiring.settings.market)
+    attaching.execute(bazaar.engine, attaching.plan(bazaar.engine, watched)[0])
+    try:
+        kept = bazaar.dialect == "sqlite"  # which keeps keys of any length
+        ref = "C" * 192
+        bazaar.purchase("P-1")
+        for one in (ref, "C-1"):
+            bazaar.add("complaint", ref=one, purchase="P-1", raised=MONDAY)
+            bazaar.add("complaint_state", complaint=one, code=AWAITED)
+        with bazaar.transaction() as connection:
+            connection.execute(text("UPDATE complaint SET purchase = 'P-1' WHERE ref = :ref"), {"ref": ref})
+        for _ in range(2):
+            bazaar.run("stamp")
+            bazaar.run("reconcile")
+            found = [(row.code, row.subject_id) for row in bazaar.rows(problems) if row.resolved_at is None]
+            assert found == ([] if kept else [("long_key", ref[:191])])
+        assert len(bazaar.deadlines("seller_response", "C-1")) == 1
+        assert len(bazaar.deadlines("seller_response", ref)) == (1 if kept else 0)
+
+        with bazaar.transaction() as connection:
+            connection.execute(text("DELETE FROM complaint WHERE ref = :ref"), {"ref": ref})
+        bazaar.run("reconcile", at=MONDAY + HOUR)
+        assert [row for row in bazaar.rows(problems) if row.resolved_at is None] == []
+    finally:
+        attaching.execute(bazaar.engine, attaching.plan(bazaar.engine, watched, remove=True)[0])

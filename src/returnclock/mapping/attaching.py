@@ -6,7 +6,7 @@ PostgreSQL pays for one note a statement.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Dialect, Engine, inspect, text
 from returnclock.database import reading, writing
 from returnclock.mapping.watching import Watch, condition
 from returnclock.schema import NO_STATEMENT_LIMIT
+from returnclock.tables.types import LONGEST_KEY
 
 _EVENTS = ("insert", "update", "delete")
 _INTO = "INSERT INTO clock_changes (table_name, subject_id)"
@@ -95,7 +96,8 @@ def _row_by_row(watch: Watch, happening: str, quote: Any, dialect: str) -> str:
     matters = " OR ".join(f"({one})" for side in sides if (one := condition(watch, side, quote)))
     differs = "" if happening != "update" or not watch.columns else _differs(watch, quote, dialect)
     when = " AND ".join(f"({part})" for part in (matters, differs) if part)
-    notes = "".join(f"{note};\n" for side in sides for note in _notes(watch, side, quote, happening))
+    as_key = _as_it_is if dialect == "sqlite" else _fitting
+    notes = "".join(f"{note};\n" for side in sides for note in _notes(watch, side, quote, happening, as_key))
     head = f"CREATE TRIGGER clock_{watch.name}_{happening} AFTER {happening.upper()} ON {quote(watch.table)}"
     if dialect == "sqlite":
         return f"{head}\n" + (f"WHEN {when}\n" if when else "") + f"BEGIN\n{notes}END"
@@ -109,16 +111,27 @@ def _differs(watch: Watch, quote: Any, dialect: str) -> str:
     return " OR ".join(same.format(quote(column)) for column in columns)
 
 
-def _notes(watch: Watch, side: str, quote: Any, happening: str) -> list[str]:
+def _as_it_is(key: str) -> str:
+    return key
+
+
+def _fitting(key: str) -> str:
+    """A key as far as our column takes it, or the shop's own statement would fail. Of longer ones reconcile tells."""
+    return f"left({key}, {LONGEST_KEY})"
+
+
+def _notes(watch: Watch, side: str, quote: Any, happening: str, as_key: Callable[[str], str]) -> list[str]:
     if watch.key is None:
         joined = " AND ".join(f"b.{quote(mine)} = {side}.{quote(theirs)}" for theirs, mine in watch.on)
-        return [f"{_INTO} SELECT '{watch.about}', b.{quote(watch.base_key)} FROM {quote(watch.base)} b WHERE {joined}"]
+        return [
+            f"{_INTO} SELECT '{watch.about}', {as_key(f'b.{quote(watch.base_key)}')} FROM {quote(watch.base)} b WHERE {joined}"
+        ]
     key = quote(watch.key)
     moved = f" WHERE NEW.{key} <> OLD.{key}" if happening == "update" and side == "OLD" else ""
-    notes = [f"{_INTO} SELECT '{watch.about}', {side}.{key}{moved}"]
+    notes = [f"{_INTO} SELECT '{watch.about}', {as_key(f'{side}.{key}')}{moved}"]
     if watch.order is not None:
         order = quote(watch.order)
-        notes.append(f"{_INTO} SELECT 'orders', {side}.{order} WHERE {side}.{order} IS NOT NULL")
+        notes.append(f"{_INTO} SELECT 'orders', {as_key(f'{side}.{order}')} WHERE {side}.{order} IS NOT NULL")
     return notes
 
 
@@ -160,11 +173,11 @@ def _from_rows(watch: Watch, rows: str, quote: Any, others: str) -> str:
     if watch.key is None:
         joined = " AND ".join(f"b.{quote(mine)} = n.{quote(theirs)}" for theirs, mine in watch.on)
         where = f" WHERE {' AND '.join(matters)}" if matters else ""
-        of = f"SELECT '{watch.about}', b.{quote(watch.base_key)}::text"
+        of = f"SELECT '{watch.about}', {_fitting(f'b.{quote(watch.base_key)}::text')}"
         return f"{of} FROM {rows} n JOIN {quote(watch.base)} b ON {joined}{where}"
     where = f" WHERE {' AND '.join(matters)}" if matters else ""
-    noted = f"SELECT '{watch.about}', n.{quote(watch.key)}::text FROM {rows} n{where}"
+    noted = f"SELECT '{watch.about}', {_fitting(f'n.{quote(watch.key)}::text')} FROM {rows} n{where}"
     if watch.order is not None:
         known = " AND ".join([*matters, f"n.{quote(watch.order)} IS NOT NULL"])
-        noted += f" UNION SELECT 'orders', n.{quote(watch.order)}::text FROM {rows} n WHERE {known}"
+        noted += f" UNION SELECT 'orders', {_fitting(f'n.{quote(watch.order)}::text')} FROM {rows} n WHERE {known}"
     return noted

@@ -23,8 +23,9 @@ from sqlalchemy.types import NullType
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER numbers its rows in SQLite
 # 191 is the longest that MariaDB indexes in utf8mb4 under every row format; its usual collations take a1 and A1 for one key.
-_MARIADB_KEY = mysql.VARCHAR(191, charset="utf8mb4", collation="utf8mb4_bin")
-Key = String(191).with_variant(_MARIADB_KEY, "mysql", "mariadb")
+LONGEST_KEY = 191
+_MARIADB_KEY = mysql.VARCHAR(LONGEST_KEY, charset="utf8mb4", collation="utf8mb4_bin")
+Key = String(LONGEST_KEY).with_variant(_MARIADB_KEY, "mysql", "mariadb")
 Document = JSON().with_variant(postgresql.JSONB(), "postgresql")
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
