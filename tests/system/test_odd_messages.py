@@ -19,7 +19,14 @@ from tests.system.deployment import Deployment
 QUEUE = "returnclock"
 BODIES = ("null", "{}", "5", "[]", '"x"', "[1, 2, 3]", '[[], {}, "x"]', "{{{{")
 LIMITS: tuple[Any, ...] = (["a", "b"], "ab", [1], {})
-NO_MESSAGES = (b"garbage", b"5", b"[]", b"null", b"\xff\xfe\x00", b'{"body": "x"}', b'{"properties": {}}')
+HEADERS: tuple[dict[str, Any], ...] = (
+    {"task": ["x"]},
+    {"id": {"a": 1}},
+    {"eta": 5},
+    {"stamped_headers": 5},
+    {"expires": "junk"},
+)
+NO_MESSAGES = (b"garbage", b"5", b"[]", b"null", b"\xff\xfe\x00", b'{"body": "x"}', b'{"properties": {}}', b"[" * 100_000)
 
 
 def headers(**more: Any) -> dict[str, Any]:
@@ -50,12 +57,13 @@ def test_no_message_ends_a_worker_and_none_comes_back(tmp_path: Path, postgres_u
         market = Deployment(tmp_path, postgres_url, REDIS_URL=server.url)
         with market.running(), server.client() as client:
             odd = [envelope(body) for body in BODIES] + [envelope("[[], {}, {}]", timelimit=one) for one in LIMITS]
+            odd += [envelope("[[], {}, {}]", **one) for one in HEADERS]
             for message in (*odd, *NO_MESSAGES):
                 client.rpush(QUEUE, message)
             market.fall_due(5)
             market.enforces(60)
             assert client.hlen("returnclock.unacked") <= 3  # ticks alone
-        said = market.logs()
+        said = (tmp_path / "worker.said").read_text()
         assert "A message for returnclock.stamp was put away, unread" in said
         assert "is no message of Celery's and was dropped" in said
         assert "Unrecoverable error" not in said
@@ -67,11 +75,14 @@ def test_no_message_ends_a_worker_at_rabbitmq(tmp_path: Path, postgres_url: str)
         with market.running():
             with Connection(server.url) as connection:
                 producer = connection.Producer()
-                for body, limit in [*((body, [None, None]) for body in BODIES), *(("[[], {}, {}]", one) for one in LIMITS)]:
+                odd: list[tuple[str, dict[str, Any]]] = [(body, {}) for body in BODIES] + [
+                    ("[[], {}, {}]", {"timelimit": one}) for one in LIMITS
+                ]
+                for body, more in [*odd, *(("[[], {}, {}]", one) for one in HEADERS)]:
                     producer.publish(
                         body,
                         routing_key=QUEUE,
-                        headers=headers(timelimit=limit),
+                        headers=headers(**more),
                         content_type="application/json",
                         content_encoding="utf-8",
                     )
