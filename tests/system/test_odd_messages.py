@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from tests.servers import RabbitMQServer, RedisServer
+from tests.servers import RabbitMQServer, RedisServer, TCPProxy
 from tests.servers.process import HOST, free_port
 from tests.system.deployment import Deployment
 
@@ -101,7 +101,22 @@ def test_a_worker_outlives_what_redis_refuses_it(tmp_path: Path, postgres_url: s
             time.sleep(6)
             allow(client, trouble)
             market.enforces(60, runs_may_fail=True)
-        assert market.logs().count("Traceback") == 0
+        said = (tmp_path / "worker.said").read_text()
+        assert "Traceback" not in said
+        assert said.count("Connection to broker lost") + said.count("Cannot connect") <= 4  # not one each second
+
+
+def test_results_that_are_silent_hold_no_task_up_and_fail_none(tmp_path: Path, postgres_url: str) -> None:
+    with RedisServer() as server, RedisServer() as kept, TCPProxy(kept.port) as between:
+        results = f"redis://{HOST}:{between.port}/0"
+        market = Deployment(tmp_path, postgres_url, REDIS_URL=server.url, RETURNCLOCK_RESULT_BACKEND=results)
+        with market.running():
+            between.blackhole()
+            market.fall_due(5)
+            market.enforces(30)
+        said = (tmp_path / "worker.said").read_text()
+        assert said.count("Results are not kept for now") == 2  # once for each process of the worker
+        assert "unexpected" not in said and "Traceback" not in said
 
 
 def refuse(client: Any, trouble: str) -> None:

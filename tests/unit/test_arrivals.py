@@ -124,14 +124,16 @@ def test_a_lost_connection_goes_through_both(fault: Exception) -> None:
 
 
 def test_a_result_that_cannot_be_kept_fails_no_task_and_the_next_are_not_tried_for_a_while(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Silent:
         asked = 0
+        silent = True
 
         def store_result(self, *_: Any, **__: Any) -> Any:
             Silent.asked += 1
-            raise RedisTimeout("Timeout reading from socket")
+            if Silent.silent:
+                raise RedisTimeout("Timeout reading from socket")
 
     class Mirror(results._OnlyMirrors, Silent):
         pass
@@ -144,3 +146,11 @@ def test_a_result_that_cannot_be_kept_fails_no_task_and_the_next_are_not_tried_f
     now += results.AWAY_S
     mirror.store_result("id", {}, "SUCCESS")
     assert Silent.asked == 2
+    assert [record.getMessage() for record in caplog.records] == [  # once, however long it lasts
+        "Results are not kept for now: Timeout reading from socket. Runs are recorded in clock_runs all the same."
+    ]
+    now += results.AWAY_S
+    Silent.silent = False
+    mirror.store_result("id", {}, "SUCCESS")
+    mirror.store_result("id", {}, "SUCCESS")
+    assert [record.getMessage() for record in caplog.records][1:] == ["Results are kept again."]

@@ -24,6 +24,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from returnclock.tasks.envelopes import TakesMessages, tell_dropped, told_of
+from returnclock.tasks.wording import reason_of
 
 _log = logging.getLogger(__name__)
 _PAUSE_S = 1.0
@@ -49,7 +50,7 @@ class _QoS(redis.QoS):
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
         except ResponseError as refusal:
             # Kept in hand, it would take the room of another one for as long as the worker lives.
-            _log.warning("Redis does not take a tick off its list, and hands it out again later: %s", refusal)
+            _log.warning("Redis does not take a tick off its list, and hands it out again later: %s.", reason_of(refusal))
             self._quick_ack(delivery_tag)
 
     def restore_visible(self, *how: Any, **more: Any) -> Any:
