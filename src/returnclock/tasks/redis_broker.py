@@ -78,7 +78,8 @@ class _GoesOn:
 
     def _receive_one(self, *listening: Any) -> Any:
         try:
-            return super()._receive_one(*listening)  # type: ignore[misc]
+            with _unhurried():
+                return super()._receive_one(*listening)  # type: ignore[misc]
         except _UNREADABLE as fault:
             tell_dropped(told_of(fault))
             raise Empty from fault
