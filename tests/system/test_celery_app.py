@@ -159,6 +159,16 @@ def test_a_task_that_fails_has_the_state_failure(market: Market, kwargs: dict[st
     assert said.strip() == "FAILURE"
 
 
+def test_arguments_of_another_type_are_refused_before_a_run_begins(market: Market) -> None:
+    said = market.call(
+        "for asked in ({'limit': 'abc'}, {'limit': 1.5}, {'limit': True}, {'dry_run': 'false'}, {'at': 5}):\n"
+        "    sent = app.send_task('returnclock.purge', kwargs=asked)\n"
+        "    print(sent.get(timeout=30, propagate=False))"
+    )
+    assert [line.partition(" must ")[0] for line in said.splitlines()] == [*["limit"] * 3, "dry_run", "at"]
+    assert market.ask(select(func.count()).select_from(runs).where(runs.c.trigger == "manual", runs.c.task == "purge")) == 0
+
+
 def test_ticks_go_on_when_the_broker_folder_is_deleted(market: Market) -> None:
     for _ in range(3):
         shutil.rmtree(market.data / "broker", ignore_errors=True)

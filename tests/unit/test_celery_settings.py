@@ -382,6 +382,17 @@ def test_messages_come_in_the_order_in_which_they_were_put(channel: Any) -> None
     assert channel._size(QUEUE) == 0
 
 
+def test_a_file_that_is_no_message_is_dropped_and_the_next_one_read(channel: Any, tmp_path: Path) -> None:
+    channel._put(QUEUE, {"number": 0})  # which makes the folder
+    channel._purge(QUEUE)
+    for number, content in enumerate((b"garbage", b"\xff\xfe\x00", b"", b"[" * 100_000)):
+        (queue_folder(tmp_path) / f"{number:020}_a.{QUEUE}.msg").write_bytes(content)
+    channel._put(QUEUE, {"number": 1})
+    assert channel._get(QUEUE) == {"number": 1}
+    with pytest.raises(Empty):
+        channel._get(QUEUE)
+
+
 def test_a_queue_gives_only_its_own_messages(channel: Any) -> None:
     channel._put(f"{QUEUE}@host.celery.pidbox", {"to": "host"})
     assert (channel._size(QUEUE), channel._size(f"{QUEUE}@host.celery.pidbox")) == (0, 1)

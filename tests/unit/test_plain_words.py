@@ -10,7 +10,8 @@ from amqp.exceptions import AccessRefused
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisAway
 
-from returnclock.tasks.plain_words import in_plain_words
+from returnclock.tasks.plain_words import AGAIN_S, Seldom, in_plain_words
+from returnclock.tasks.wording import reason_of
 
 AWAY = RedisAway("Error 111 connecting to 127.0.0.1:6379. Connection refused.")
 
@@ -81,3 +82,30 @@ def test_an_address_shows_its_scheme_and_not_our_own_transport(kind: str, scheme
 def test_what_tells_of_no_outage_stays_as_it_is() -> None:
     record = logged(logging.WARNING, "%s and %d", "a%", 3)
     assert record.getMessage() == "a% and 3"
+
+
+def test_a_trouble_of_a_connection_is_told_once_a_minute() -> None:
+    told = Seldom()
+
+    def tells(at: float, reason: str, trying: str = "Trying again in 2.00 seconds... (1/100)") -> bool:
+        record = logged(logging.ERROR, "consumer: Cannot connect to %s: %s.\n%s", "redis://a/0", RedisAway(reason), trying)
+        record.created = at
+        return told(record)
+
+    assert tells(0, "refused")
+    assert not tells(1, "refused")
+    assert not tells(30, "refused", "Trying again in 4.00 seconds... (2/100)")
+    assert tells(31, "not allowed")
+    assert tells(AGAIN_S, "refused")
+    assert not tells(AGAIN_S + 1, "refused")
+
+
+def test_what_is_told_of_something_else_is_told_each_time() -> None:
+    told = Seldom()
+    record = logged(logging.ERROR, "Couldn't ack %r, reason:%r", "tag", AWAY)
+    assert told(record) and told(record)
+
+
+def test_what_was_sent_to_redis_is_no_reason() -> None:
+    fault = RedisAway('Command # 1 (SETEX celery-task-meta-a 3600 {"result": ...) of pipeline caused error: OOM (at the limit)')
+    assert reason_of(fault) == "OOM (at the limit)"

@@ -96,6 +96,8 @@ def _common() -> dict[str, Any]:
         # RabbitMQ does away with what is neither; both go ten seconds after their process.
         "control_queue_exclusive": False,
         "control_queue_durable": True,
+        # One that no message ends.
+        "worker_consumer": "returnclock.tasks.arrivals:Consumer",
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         # In memory. The usual shelve remembers when a tick was last sent, which a tick has no use for, and a full disk

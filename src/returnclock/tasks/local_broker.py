@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from math import inf
 from pathlib import Path
 from queue import Empty
@@ -22,6 +22,8 @@ from uuid import uuid4
 from celery import signals
 from celery.backends.filesystem import FilesystemBackend
 from kombu.transport import filesystem
+
+from returnclock.tasks.envelopes import TakesMessages, tell_dropped, told_of
 
 BIND_AGAIN_S = 5
 LOOK_UP_EVERY_S = 0.2
@@ -46,6 +48,14 @@ def _write_whole(path: Path, content: bytes) -> None:
         unseen.replace(path)
 
 
+@contextmanager
+def _dropped_if_unreadable() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, RecursionError) as fault:
+        tell_dropped(told_of(fault))
+
+
 class Channel(filesystem.Channel):
     """A channel whose every message is one file in ``data_folder_in``."""
 
@@ -67,7 +77,8 @@ class Channel(filesystem.Channel):
             with suppress(FileNotFoundError):
                 content = taken.read_bytes()
                 taken.unlink()
-                return json.loads(content)
+                with _dropped_if_unreadable():
+                    return json.loads(content)
         raise Empty
 
     def _size(self, queue: str) -> int:
@@ -106,7 +117,7 @@ class Channel(filesystem.Channel):
                     yield path
 
 
-class Transport(filesystem.Transport):
+class Transport(TakesMessages, filesystem.Transport):
     """Kombu's ``filesystem`` transport with the channel above."""
 
     Channel = Channel

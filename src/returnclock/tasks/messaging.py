@@ -21,6 +21,8 @@ CHECK_S = 5
 SILENCE_S = 1 + 2 * CHECK_S
 # Celery's own default, 20 times, holds the worker for minutes with results that nobody waits for.
 RESULT_ATTEMPTS = {"max_retries": 0, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1}
+# They only mirror clock_runs, and a worker's process waits for them.
+RESULT_S = 2
 # Each result of the embedded default is a file, and about 200 come every minute.
 RESULT_FILES_KEPT_S = 600
 
@@ -68,6 +70,7 @@ def _results(settings: Settings) -> dict[str, Any]:
         own = "SentinelResults" if url.startswith("sentinel") else "Results"
         told["result_backend"] = f"returnclock.tasks.results:{own}+{told['result_backend']}"
         told |= {f"redis_{name}": value for name, value in _CONNECTION.items() if name != "health_check_interval"}
+        told |= {"redis_socket_timeout": RESULT_S, "redis_socket_connect_timeout": RESULT_S}
         told["redis_backend_health_check_interval"] = CHECK_S
         told["result_backend_transport_options"] = _redis(url, broker) | {"retry_policy": RESULT_ATTEMPTS}
     if url.startswith("sentinel") and broker.sentinel_tls:

@@ -19,6 +19,10 @@ from redis.exceptions import RedisError
 from returnclock.tasks.wording import reason_of
 
 _LOGGERS = ("celery.worker", "celery.worker.consumer.consumer", "celery.worker.request", "celery.beat")
+# How often the same trouble is told, while it lasts.
+AGAIN_S = 60.0
+_OF_A_CONNECTION = re.compile("Cannot connect to|Connection to broker lost|remote control has no broker")
+_COUNTED = re.compile(r"Trying again in [\d.]+ seconds\S*( \(.*\))?")
 _OUTAGES = (AMQPError, OperationalError, RedisError, ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 _OUTAGE_NUMBERS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMFILE}
 # The names of our own transports stand where Celery shows the scheme of an address.
@@ -46,6 +50,24 @@ def speak_plainly() -> None:
     """Let the loggers of Celery that tell of outages speak so, in this process."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(in_plain_words)
+        logging.getLogger(name).addFilter(Seldom())
+
+
+class Seldom:
+    """Lets a trouble through that is told for the first time, and then once in ``AGAIN_S``; a filter of ``logging``.
+
+    A Redis that refuses is connected to again each second, and each time Celery says so.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[str, float] = {}
+
+    def __call__(self, record: logging.LogRecord) -> bool:
+        """Whether to tell it; only of a connection, and whatever the count of attempts is."""
+        if not _OF_A_CONNECTION.search(words := record.getMessage()):
+            return True
+        self._told = {each: at for each, at in self._told.items() if record.created - at < AGAIN_S}
+        return self._told.setdefault(_COUNTED.sub("", words), record.created) == record.created
 
 
 def in_plain_words(record: logging.LogRecord) -> bool:

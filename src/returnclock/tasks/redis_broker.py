@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from json import JSONDecodeError
 from queue import Empty
 from time import sleep
 from typing import Any
@@ -24,8 +23,13 @@ from kombu.transport import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from returnclock.tasks.envelopes import TakesMessages, tell_dropped, told_of
+from returnclock.tasks.wording import reason_of
+
 _log = logging.getLogger(__name__)
 _PAUSE_S = 1.0
+# What comes of reading what is no JSON, or kombu's own types in it with something else inside.
+_UNREADABLE = (TypeError, ValueError, ArithmeticError, RecursionError)
 
 
 @contextmanager
@@ -46,7 +50,7 @@ class _QoS(redis.QoS):
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
         except ResponseError as refusal:
             # Kept in hand, it would take the room of another one for as long as the worker lives.
-            _log.warning("Redis does not take a tick off its list, and hands it out again later: %s", refusal)
+            _log.warning("Redis does not take a tick off its list, and hands it out again later: %s.", reason_of(refusal))
             self._quick_ack(delivery_tag)
 
     def restore_visible(self, *how: Any, **more: Any) -> Any:
@@ -68,8 +72,16 @@ class _GoesOn:
         try:
             with _unhurried():
                 return super()._brpop_read(**options)  # type: ignore[misc]
-        except (JSONDecodeError, UnicodeDecodeError) as fault:
-            _tell_dropped(str(fault))
+        except _UNREADABLE as fault:
+            tell_dropped(told_of(fault))
+            raise Empty from fault
+
+    def _receive_one(self, *listening: Any) -> Any:
+        try:
+            with _unhurried():
+                return super()._receive_one(*listening)  # type: ignore[misc]
+        except _UNREADABLE as fault:
+            tell_dropped(told_of(fault))
             raise Empty from fault
 
     def _size(self, queue: Any) -> Any:
@@ -81,22 +93,11 @@ class _GoesOn:
             super()._queue_bind(*binding)  # type: ignore[misc]
 
 
-class _TakesMessages:
-    """A transport whose refusals are errors of the connection, and that hands on nothing but messages."""
+class _Reconnects(TakesMessages):
+    """A transport whose refusals are errors of the connection."""
 
     connection_errors = (*redis.Transport.connection_errors, ResponseError)
     channel_errors = tuple(error for error in redis.Transport.channel_errors if error is not ResponseError)
-
-    def _deliver(self, message: Any, queue: Any) -> None:
-        properties = message.get("properties") if isinstance(message, dict) else None
-        if not isinstance(properties, dict) or "delivery_tag" not in properties or "body" not in message:
-            _tell_dropped("it has no properties, or no body")
-            return
-        super()._deliver(message, queue)  # type: ignore[misc]
-
-
-def _tell_dropped(why: str) -> None:
-    _log.error("Something in the queue is no message of Celery's and was dropped: %s. Another program may write there.", why)
 
 
 class Channel(_GoesOn, redis.Channel):
@@ -105,7 +106,7 @@ class Channel(_GoesOn, redis.Channel):
     QoS = _QoS
 
 
-class Transport(_TakesMessages, redis.Transport):
+class Transport(_Reconnects, redis.Transport):
     """``redis://`` and ``rediss://``."""
 
     Channel = Channel
@@ -117,7 +118,7 @@ class SentinelChannel(_GoesOn, redis.SentinelChannel):
     QoS = _QoS
 
 
-class SentinelTransport(_TakesMessages, redis.SentinelTransport):
+class SentinelTransport(_Reconnects, redis.SentinelTransport):
     """``sentinel://``."""
 
     Channel = SentinelChannel

@@ -9,6 +9,8 @@ from returnclock.telemetry import masked
 
 _LONGEST = 500
 # Of a Sentinel that knows no master, the client shows itself with all that it was made of.
+# Of a command among several the client shows all that was sent: ids and times that differ each time, or a whole result.
+_SENT = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 _INNER = re.compile(r"\s*:?\s*<redis\..*", re.DOTALL)
 
 
@@ -18,7 +20,7 @@ def reason_of(fault: BaseException | str) -> str:
     # Celery says that it has tried often enough, and keeps to itself what was wrong.
     while isinstance(told, RuntimeError) and told.__cause__ is not None:
         told = told.__cause__
-    words = _INNER.sub("", masked(_words(told))).strip().partition("\n")[0].rstrip(". ")
+    words = _INNER.sub("", masked(_SENT.sub("", _words(told)))).strip().partition("\n")[0].rstrip(". ")
     return words[:_LONGEST] or type(told).__name__
 
 
