@@ -29,11 +29,6 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slowest: of processes that share the files none is then left alone with them at the end."""
-    items.sort(key=lambda item: "system" not in item.path.parts)
-
-
 @pytest.fixture(autouse=True)
 def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's DATABASE_URL may be that of a real market: no test sees it."""
