@@ -103,8 +103,9 @@ def read(client: FlaskClient, path: str) -> Words:
 def test_the_page_says_first_that_something_is_late_and_by_how_much(page: FlaskClient) -> None:
     seen = read(page, "/").text
     assert "Late: seller response, return window" in seen
-    assert "The oldest deadline is 1 d" in seen
-    assert re.search(r"\b21 due now oldest 1 d", seen), seen[:800]
+    # A return window ends with a local day: how long ago that was depends on the hour at which the test runs.
+    assert re.search(r"The oldest deadline is [12] d", seen), seen[:800]
+    assert re.search(r"\b21 due now oldest [12] d", seen), seen[:800]
     assert re.search(r"\b1 notices dead", seen)
 
 
