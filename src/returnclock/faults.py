@@ -61,14 +61,10 @@ def faults_of_rows(connection: Connection, book: Rulebook, table_name: str, ids:
 def faults_of_vacations(connection: Connection, ids: Sequence[int]) -> list[Fault]:
     """Look at rows of ``clock_vacations`` for what keeps them from granting any day."""
     chosen = select(vacations).where(among(vacations.c.id, ids), vacations.c.removed_at.is_(None))
-    return [fault for row in all_rows(connection, chosen) if (fault := vacation_fault(row))]
+    return [_bad_vacation(row, reason) for row in all_rows(connection, chosen) if (reason := wrong_with(row))]
 
 
-def vacation_fault(row: Any) -> Fault | None:
-    """What is wrong with a row of ``clock_vacations``, if anything is."""
-    reason = wrong_with(row)
-    if reason is None:
-        return None
+def _bad_vacation(row: Any, reason: str) -> Fault:
     said = f"{vacations.name} {row.id}, of seller {row.seller_id}, grants no day: {reason}. Write its days such as 2026-12-21."
     return Fault(vacations.name, str(row.id), "bad_vacation", said)
 

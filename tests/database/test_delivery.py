@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -39,6 +39,25 @@ def dispute(market: Market) -> int:
 
 def states(market: Market) -> dict[str, str]:
     return {row.party: row.state for row in market.notices()}
+
+
+class Killed(BaseException):
+    """A worker that dies."""
+
+
+@contextmanager
+def dying_when_taken(market: Market, *addresses: str) -> Iterator[list[str]]:
+    """The mail server takes all letters; a worker that has handed over one to these addresses dies before it hears so."""
+    taken: list[str] = []
+
+    def take(address: str, raw: bytes, message_id: str, meanwhile: object) -> None:
+        if address in addresses:
+            taken.append(message_id)
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(market.mailer, "send", take)
+        yield taken
 
 
 def test_each_notice_is_sent_once(market: Market, dispute: int) -> None:
@@ -153,9 +172,6 @@ def test_a_server_that_goes_down_in_the_middle_loses_nothing_and_sends_nothing_t
 
 
 def test_a_worker_that_dies_before_sending_gives_its_lease_back_by_time(market: Market, dispute: int) -> None:
-    class Killed(BaseException):
-        pass
-
     def die(address: str) -> None:
         raise Killed
 
@@ -173,19 +189,8 @@ def test_a_worker_that_dies_before_sending_gives_its_lease_back_by_time(market: 
 def test_a_notice_left_in_sending_is_sent_again_under_the_same_message_id_and_said_to_be_unsure(
     market: Market, dispute: int
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    taken = []
-
-    def take_then_die(address: str, raw: bytes, message_id: str, meanwhile: object) -> None:
-        taken.append(message_id)
-        raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(market.mailer, "send", take_then_die)
-        with pytest.raises(Killed):
-            market.run("deliver-mail")
+    with dying_when_taken(market, SELLER, BUYER) as taken, pytest.raises(Killed):
+        market.run("deliver-mail")
     assert sorted(states(market).values()) == ["queued", "sending"]
 
     market.run("deliver-mail", at=DUE + HOUR)
@@ -199,18 +204,7 @@ def test_a_notice_left_in_sending_is_sent_again_under_the_same_message_id_and_sa
 def test_what_ends_each_worker_that_sends_it_waits_longer_each_time_and_is_given_up_at_last(
     market: Market, dispute: int
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    taken = []
-
-    def take_then_die(address: str, raw: bytes, message_id: str, meanwhile: object) -> None:
-        if address == SELLER:
-            taken.append((market.clock.at, message_id))
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(market.mailer, "send", take_then_die)
+    with dying_when_taken(market, SELLER) as taken:
         while market.notices(party="seller")[0].state != "dead":
             market.clock.at += timedelta(minutes=5)
             with suppress(Killed):
@@ -219,7 +213,7 @@ def test_what_ends_each_worker_that_sends_it_waits_longer_each_time_and_is_given
 
     assert "may have been sent before" in row.error
     assert market.clock.at - row.queued_at > 5 * DAY
-    assert len({message_id for _, message_id in taken}) == 1
+    assert len(set(taken)) == 1
     assert len(taken) < 60  # it would be more than a thousand times, at every end of a lease
     assert market.events("seller_response", dispute).count("notice:dead") == 1
     assert states(market)["buyer"] == "sent"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import celery
@@ -16,7 +17,7 @@ from celery.utils.time import maybe_iso8601
 from celery.worker import consumer as celery_consumer
 from celery.worker.strategy import default
 
-from returnclock.tasks.envelopes import OF_ITS_DATA, told_of
+from returnclock.tasks.envelopes import OF_ITS_DATA, faults_told
 
 _log = logging.getLogger(__name__)
 
@@ -53,12 +54,8 @@ def unended(take: Callable[[Any], Any], connection_errors: tuple[type[BaseExcept
     """``take``, which takes a message, for any message at all."""
 
     def taken(message: Any) -> Any:
-        try:
+        with faults_told(partial(_put_away, message, connection_errors, "A message")):
             return take(message)
-        except OF_ITS_DATA as fault:
-            if isinstance(fault, OSError):  # a certificate that does not hold is both
-                raise
-            _put_away(message, connection_errors, "A message", told_of(fault))
 
     return taken
 

@@ -34,7 +34,8 @@ def celery_name(task: str) -> str:
 
 def celery_settings(settings: Settings, tasks: Iterable[str]) -> dict[str, Any]:
     """Every Celery setting that differs from Celery's own default."""
-    return _common() | messaging(settings, VISIBILITY_S) | {"beat_schedule": beat_schedule(settings, tasks)}
+    ticks = {"beat_schedule": beat_schedule(settings, tasks)}
+    return _of_messages() | _of_workers() | _of_beat() | messaging(settings, VISIBILITY_S) | ticks
 
 
 def beat_schedule(settings: Settings, tasks: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -59,7 +60,8 @@ def _entry(name: str, interval: float) -> dict[str, Any]:
     }
 
 
-def _common() -> dict[str, Any]:
+def _of_messages() -> dict[str, Any]:
+    """How a message travels, when it is done, and how long one may take."""
     return {
         "accept_content": ["json"],
         "task_default_queue": QUEUE,  # exchange and routing key are called after it
@@ -84,6 +86,12 @@ def _common() -> dict[str, Any]:
         "worker_send_task_events": True,
         "result_expires": RESULTS_KEPT_S,
         "result_extended": True,
+    }
+
+
+def _of_workers() -> dict[str, Any]:
+    """How a worker and its connections live and end."""
+    return {
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_connection_timeout": 10,
@@ -100,6 +108,11 @@ def _common() -> dict[str, Any]:
         "worker_consumer": "returnclock.tasks.arrivals:Consumer",
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
+    }
+
+
+def _of_beat() -> dict[str, Any]:
+    return {
         # In memory. The usual shelve remembers when a tick was last sent, which a tick has no use for, and a full disk
         # or a power cut corrupts it, which keeps beat from starting.
         "beat_scheduler": "returnclock.tasks.beat:TickScheduler",

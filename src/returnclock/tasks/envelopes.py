@@ -7,6 +7,8 @@ Mixed into the transports of ``redis_broker`` and ``local_broker``; RabbitMQ its
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -23,12 +25,8 @@ class TakesMessages:
         if why := wrong_with_entry(message):
             tell_dropped(why)
             return
-        try:
+        with faults_told(tell_dropped):
             super()._deliver(message, queue)  # type: ignore[misc]
-        except OF_ITS_DATA as fault:
-            if isinstance(fault, OSError):  # a certificate that does not hold is both
-                raise
-            tell_dropped(told_of(fault))
 
 
 def wrong_with_entry(message: Any) -> str | None:
@@ -51,6 +49,12 @@ def tell_dropped(why: str) -> None:
     _log.error("Something in the queue is no message of Celery's and was dropped: %s. Another program may write there.", why)
 
 
-def told_of(fault: BaseException) -> str:
-    """An error of a value with its kind, in one short line: the words of a KeyError alone are only a name."""
-    return ascii(f"{type(fault).__name__}: {fault}")[1:-1][:200]
+@contextmanager
+def faults_told(tell: Callable[[str], None], of: tuple[type[Exception], ...] = OF_ITS_DATA) -> Iterator[None]:
+    """Tell what goes wrong inside because of a value, and go on; with the kind, for a KeyError's words are only a name."""
+    try:
+        yield
+    except of as fault:
+        if isinstance(fault, OSError):  # a certificate that does not hold is both
+            raise
+        tell(ascii(f"{type(fault).__name__}: {fault}")[1:-1][:200])

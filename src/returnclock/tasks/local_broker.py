@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from queue import Empty
@@ -23,7 +23,7 @@ from celery import signals
 from celery.backends.filesystem import FilesystemBackend
 from kombu.transport import filesystem
 
-from returnclock.tasks.envelopes import TakesMessages, tell_dropped, told_of
+from returnclock.tasks.envelopes import TakesMessages, faults_told, tell_dropped
 
 BIND_AGAIN_S = 5
 LOOK_UP_EVERY_S = 0.2
@@ -48,14 +48,6 @@ def _write_whole(path: Path, content: bytes) -> None:
         unseen.replace(path)
 
 
-@contextmanager
-def _dropped_if_unreadable() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, RecursionError) as fault:
-        tell_dropped(told_of(fault))
-
-
 class Channel(filesystem.Channel):
     """A channel whose every message is one file in ``data_folder_in``."""
 
@@ -77,7 +69,7 @@ class Channel(filesystem.Channel):
             with suppress(FileNotFoundError):
                 content = taken.read_bytes()
                 taken.unlink()
-                with _dropped_if_unreadable():
+                with faults_told(tell_dropped):
                     return json.loads(content)
         raise Empty
 

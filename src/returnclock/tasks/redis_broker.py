@@ -23,7 +23,7 @@ from kombu.transport import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from returnclock.tasks.envelopes import TakesMessages, tell_dropped, told_of
+from returnclock.tasks.envelopes import TakesMessages, faults_told, tell_dropped
 from returnclock.tasks.wording import reason_of
 
 _log = logging.getLogger(__name__)
@@ -69,20 +69,14 @@ class _GoesOn:
         return super()._connparams(asynchronous)  # type: ignore[misc]
 
     def _brpop_read(self, **options: Any) -> Any:
-        try:
-            with _unhurried():
-                return super()._brpop_read(**options)  # type: ignore[misc]
-        except _UNREADABLE as fault:
-            tell_dropped(told_of(fault))
-            raise Empty from fault
+        with faults_told(tell_dropped, _UNREADABLE), _unhurried():
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        raise Empty
 
     def _receive_one(self, *listening: Any) -> Any:
-        try:
-            with _unhurried():
-                return super()._receive_one(*listening)  # type: ignore[misc]
-        except _UNREADABLE as fault:
-            tell_dropped(told_of(fault))
-            raise Empty from fault
+        with faults_told(tell_dropped, _UNREADABLE), _unhurried():
+            return super()._receive_one(*listening)  # type: ignore[misc]
+        raise Empty
 
     def _size(self, queue: Any) -> Any:
         with _unhurried():
