@@ -98,7 +98,7 @@ def _story(kind: DeadlineKind, kept: Kept, facts: Any, now: datetime) -> Story:
     happened = [{**event, "told": sentence(event, kind)} for event in kept.events]
     policy = Policy.from_definition(kept.definition)
     ends = {"same_time": "at the same time of day", "end_of_day": "with the last day"}[policy.ends]
-    rule = f"{policy.period} for {kind.title}, ending {ends}; it binds the {row.party}"
+    rule = f"{policy.period} for {kind.title}, ending {ends}; counted for the {row.party}"
     following = _next(kind, row, facts, kept.notices, happened, now)
     if kept.archived_at is not None:
         following += f" Purge moved its history to clock_archive on {kept.archived_at:%Y-%m-%d}."
@@ -109,21 +109,41 @@ def _story(kind: DeadlineKind, kept: Kept, facts: Any, now: datetime) -> Story:
 def _summary(kind: DeadlineKind, row: Any, now: datetime) -> str:
     """How it stands, in one sentence, in the time of the place where the days are counted."""
     local = zone(row.schedule["zone"])
-    until, awaited = say_local(row.promised_at.astimezone(local)), kind.awaits_what.capitalize()
-    if row.state == "running" and row.due_at <= now:
-        return f"{awaited} was due {until}, {_span(now - row.due_at)} ago, and the next sweep enforces it."
+    until = say_local(row.promised_at.astimezone(local))
     if row.state == "running":
-        return f"{awaited} is awaited until {until}: {_span(row.promised_at - now)} left."
+        return _still_running(kind, row, until, now)
     if row.state == "held":
         return f"The clock for {kind.title} is held. Without the hold it would end {until}."
     ended = say_local(row.settled_at.astimezone(local)) if row.settled_at else "at a time that was not kept"
     if row.state == "fired":
-        late = row.fired_at - row.due_at if row.fired_at else timedelta()
-        after = f", {_span(late)} after it was due" if late >= timedelta(minutes=1) else ""
-        return f"{awaited} did not come until {until}, so the rule took effect {ended}{after}."
+        return _taken_effect(kind, row, until, ended)
     if row.state == "met":
-        return f"{awaited} came in time (it was due {until}); that was seen {ended}."
-    return f"{awaited} is no longer awaited; that was seen {ended}. It would have been due {until}."
+        # Settled is when it was seen; what was seen after the time was up may have come before, and is not known to have.
+        when = "in time" if row.settled_at and row.settled_at <= row.promised_at else "before the rule took effect"
+        return f"{kind.told.came} {when} (there was time until {until}); that was seen {ended}."
+    if row.fired_at:
+        return f"{kind.told.over}. The rule had taken effect {ended}, and that was taken back."
+    return f"{kind.told.over}; that was seen {ended}. There would have been time until {until}."
+
+
+def _still_running(kind: DeadlineKind, row: Any, until: str, now: datetime) -> str:
+    if now < row.promised_at and now < row.due_at:
+        return f"{kind.told.runs} until {until}: {_span(row.promised_at - now)} left."
+    if now < row.due_at:  # grace, or somebody who is warned first
+        acts = say_local(row.due_at.astimezone(zone(row.schedule["zone"])))
+        left = _span(row.due_at - now)
+        return f"The time for {kind.awaits_what} ended {until}, and the rule takes effect {acts}: {left} left."
+    past = f"{_span(now - row.due_at)} ago"
+    ended = f"{until}, {past}," if row.due_at == row.promised_at else f"{until}; the rule was to take effect {past},"
+    return f"The time for {kind.awaits_what} ended {ended} and the next sweep enforces it."
+
+
+def _taken_effect(kind: DeadlineKind, row: Any, until: str, ended: str) -> str:
+    if row.fired_at and row.fired_at < min(row.promised_at, row.due_at):  # nothing but an operator's hand does that
+        return f"The rule took effect {ended} by hand, before the time for {kind.awaits_what} was up ({until})."
+    late = row.fired_at - row.due_at if row.fired_at else timedelta()
+    after = f", {_span(late)} after it was due" if late >= timedelta(minutes=1) else ""
+    return f"{kind.told.missed} by {until}, so the rule took effect {ended}{after}."
 
 
 def _span(length: timedelta) -> str:
@@ -168,7 +188,7 @@ def _next(
         return ("Nothing more comes of this deadline." if not waiting else "") + mail
     if facts is None or not facts.runs or facts.starts_at != row.starts_at:
         return "The row no longer runs from this start: it is settled at the next stamp and cannot fire." + mail
-    acts = f"{kind.event} at {row.due_at:%Y-%m-%d %H:%M:%S} UTC unless {kind.awaits_what} comes first"
+    acts = f"{kind.event} at {row.due_at:%Y-%m-%d %H:%M:%S} UTC unless the clock stops before"
     if row.due_at <= now:
         acts = f"{kind.event} with the next sweep: it is due since {row.due_at:%Y-%m-%d %H:%M:%S} UTC"
     reminder = f"a reminder at {row.remind_at:%Y-%m-%d %H:%M:%S} UTC, then " if row.remind_at else ""

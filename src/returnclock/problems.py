@@ -13,6 +13,7 @@ from returnclock.database import insert_new
 from returnclock.faults import Fault
 from returnclock.tables.clock import CANNOT_FIRE, problems
 from returnclock.tables.keys import among
+from returnclock.tables.types import LONGEST_KEY
 
 _KEY = (problems.c.table_name, problems.c.subject_id, problems.c.kind, problems.c.code)
 
@@ -23,9 +24,13 @@ def record(connection: Connection, looked_at: Iterable[tuple[str, str]], faults:
     Of rows that were seen only beside those, problems are opened and none is closed: not all of them were asked about.
     Whether a deadline can take effect only the sweep knows (`unfireable`).
 
+    What is wrong with a row whose key our column cannot keep goes unsaid: it must not stop what is said of the others.
+
     Returns:
         how many problems are new or came back.
     """
+    if connection.dialect.name != "sqlite":
+        faults = [fault for fault in faults if len(fault.subject_id) <= LONGEST_KEY]
     wanted = {(fault.table_name, fault.subject_id, fault.kind, fault.code): fault for fault in faults}
     ids: defaultdict[str, set[str]] = defaultdict(set)
     asked = set(looked_at)

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, exists, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Select, exists, func, insert, literal, or_, select, update
 
 from returnclock import problems
 from returnclock.clock import Clock
@@ -55,9 +55,7 @@ def reconcile(
     for kind in book.active():
         for query in _queries(kind, book):
             too_long += _note(engine, query, kind.subject.name)
-        overdue = _overdue_starts(kind, now - book.guards.start_expected_within)
-        if overdue is not None:
-            _note_page(engine, retried(partial(_page, engine, overdue)), kind.subject.name)
+        _note_overdue(engine, kind, now - book.guards.start_expected_within)
     retried(partial(close_mended, engine, clock))
     retried(partial(_note_open_problems, engine))
     released = release_uncovered(Desk(engine, clock, book, hand, "what no hold covers runs"))
@@ -198,6 +196,15 @@ def _note_open_problems(engine: Engine) -> None:
     waiting = waiting.where(own.problems.c.resolved_at.is_(None), own.problems.c.code != LONG_KEY).distinct()
     with writing(engine) as connection:
         connection.execute(insert(changes).from_select(["table_name", "subject_id"], waiting))
+
+
+def _note_overdue(engine: Engine, kind: DeadlineKind, before: datetime) -> None:
+    overdue = _overdue_starts(kind, before)
+    if overdue is None:
+        return
+    if engine.dialect.name != "sqlite":  # of a row with a longer key it is told once it runs
+        overdue = overdue.where(func.char_length(as_text(kind.subject_key)) <= LONGEST_KEY)
+    _note_page(engine, retried(partial(_page, engine, overdue)), kind.subject.name)
 
 
 def _overdue_starts(kind: DeadlineKind, before: datetime) -> Select[Any] | None:

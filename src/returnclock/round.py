@@ -194,7 +194,8 @@ def _sent(parcel: Parcel) -> Mark:
 def _failed(post: Post, parcel: Parcel, fault: MailError) -> Mark:
     reason = str(fault)
     too_old = post.gives_up(parcel.rows[0], parcel.judged_at)
-    passing = isinstance(fault, NoticeDeferred | DeliveryUncertain) and not too_old
+    # One that may have gone out is never given up here: who takes it up next says in the ledger that it may have.
+    passing = isinstance(fault, DeliveryUncertain) or (isinstance(fault, NoticeDeferred) and not too_old)
     if not passing and not isinstance(fault, MailServerDown):
         return Mark(parcel.rows, "dead", Event.NOTICE_DEAD, {"reason": reason}, reason, asked=parcel)
     pause = pause_after(parcel.rows[0].attempts + 1)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from returnclock.kinds import DeadlineKind
+from returnclock.kinds.wording import Words
 from returnclock.telemetry import Event
 
 
@@ -19,13 +20,16 @@ def sentence(event: Mapping[str, Any], kind: DeadlineKind | None = None) -> str:
     if name in _SENTENCES:
         return _SENTENCES[name](detail, kind)
     if kind is not None and name == kind.event:
-        return f"Time was up for {kind.awaits_what}, and the rule took effect: {_action(name)}.{_because(detail)}"
+        # By hand it also takes effect before the time is up.
+        up = f"Time was up for {kind.awaits_what}, and the rule took effect"
+        how = "An operator let the rule take effect" if detail.get("by_hand") else up
+        return f"{how}: {_action(name)}.{_because(detail)}"
     if kind is not None and name == kind.withdrawn_event:
         return (
             f"What the deadline had marked was taken back, because it is no longer deserved: {_action(name)}.{_because(detail)}"
         )
     if name.startswith("deadline:"):
-        return f"The deadline was {_words(name.partition(':')[2])} by hand.{_dates(detail)}{_because(detail)}"
+        return f"The deadline was {_spaced(name.partition(':')[2])} by hand.{_dates(detail)}{_because(detail)}"
     return f"{_action(name).capitalize()}.{_dates(detail)}{_because(detail)}"
 
 
@@ -42,21 +46,21 @@ def _moment(value: object) -> str:
 
 
 def _stamped(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
-    return f"The clock was started: {_title(kind)} is due {_moment(detail.get('promised_at'))}{_calendar(detail)}."
+    return f"The clock was started: {_time(kind)} ends {_moment(detail.get('promised_at'))}{_calendar(detail)}."
 
 
 def _reopened(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
-    before = {"met": "had been met in time", "void": "had stopped", "fired": "had taken effect"}.get(detail.get("was", ""), "")
-    return (
-        f"The clock runs again{f' ({before})' if before else ''}: {_title(kind)} is due {_moment(detail.get('promised_at'))}."
-    )
+    came = "what was awaited had come"
+    before = {"met": came, "void": "it had stopped", "fired": "the rule had taken effect"}.get(detail.get("was", ""), "")
+    ends = f"{_time(kind)} ends {_moment(detail.get('promised_at'))}"
+    return f"The clock runs again{f' ({before})' if before else ''}: {ends}."
 
 
 def _restamped(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
     before = detail.get("before", {})
     moved = f"from {_moment(before.get('promised_at'))} to {_moment(detail.get('promised_at'))}"
     given = " Notice was given, and days were counted from then." if detail.get("case") == "given notice" else ""
-    return f"Changed rules were applied: {_title(kind)} was moved {moved}.{given}{_because(detail)}"
+    return f"Changed rules were applied: the end of {_time(kind)} was moved {moved}.{given}{_because(detail)}"
 
 
 def _held(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
@@ -67,8 +71,9 @@ def _held(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
 
 def _moved(then: str) -> Callable[[Mapping[str, Any], DeadlineKind | None], str]:
     def told(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
-        due = f" It is due {_moment(detail['promised_at'])}." if detail.get("promised_at") else ""
-        return f"{then.format(title=_title(kind), party=_party(detail, kind))}.{due}{_because(detail)}"
+        ends = f" It ends {_moment(detail['promised_at'])}." if detail.get("promised_at") else ""
+        said = then.format(title=_title(kind), time=_time(kind).removeprefix("the"), party=_party(detail, kind))
+        return f"{said}.{ends}{_because(detail)}"
 
     return told
 
@@ -79,11 +84,17 @@ def _spared(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
 
 
 def _met(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
-    return f"{_awaited(kind)} came in time. The clock stopped."
+    return f"{_words(kind).came}. The clock stopped."
 
 
 def _voided(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
-    return f"{_awaited(kind)} is no longer awaited, because the row has moved on. The clock stopped.{_because(detail)}"
+    return f"{_words(kind).over}, because the row has moved on. The clock stopped.{_because(detail)}"
+
+
+def _undone(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
+    again = f", and {_time(kind)} runs again" if detail.get("rearmed", True) else ""
+    ends = f" It ends {_moment(detail['promised_at'])}." if again and detail.get("promised_at") else ""
+    return f"What had taken effect was undone{again}.{ends}{_because(detail)}"
 
 
 def _reverted(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
@@ -119,10 +130,10 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any], DeadlineKind | None], str]
         Event.RESTAMPED: _restamped,
         Event.HELD: _held,
         Event.RESUMED: _moved("The clock for {title} runs again, with the time that was left"),
-        Event.EXTENDED: _moved("The time for {title} was extended"),
-        Event.POSTPONED: _moved("The time for {title} was lengthened by days on which {party} is away"),
+        Event.EXTENDED: _moved("The{time} was extended"),
+        Event.POSTPONED: _moved("The{time} was lengthened by days on which {party} is away"),
         Event.SPARED: _spared,
-        Event.UNDONE: _moved("What had taken effect was undone, and {party} has time for {title} again"),
+        Event.UNDONE: _undone,
         Event.REVERTED: _reverted,
         Event.MET: _met,
         Event.VOIDED: _voided,
@@ -142,8 +153,12 @@ def _title(kind: DeadlineKind | None) -> str:
     return kind.title if kind else "the deadline"
 
 
-def _awaited(kind: DeadlineKind | None) -> str:
-    return (kind.awaits_what if kind else "what was asked for").capitalize()
+def _time(kind: DeadlineKind | None) -> str:
+    return f"the time for {kind.awaits_what}" if kind else "the time"
+
+
+def _words(kind: DeadlineKind | None) -> Words:
+    return kind.told if kind else Words.awaiting("what was asked for")
 
 
 def _party(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
@@ -165,10 +180,10 @@ def _because(detail: Mapping[str, Any]) -> str:
     return f" Reason: {reason.removesuffix('.')}." if reason else ""
 
 
-def _words(name: str) -> str:
+def _spaced(name: str) -> str:
     return name.replace("_", " ").replace("-", " ")
 
 
 def _action(name: str) -> str:
     subject, _, action = name.partition(":")
-    return f"{_words(subject)} {_words(action)}".strip()
+    return f"{_spaced(subject)} {_spaced(action)}".strip()

@@ -20,9 +20,9 @@ CREATE TABLE person (id INTEGER PRIMARY KEY, full_name VARCHAR(80));
 CREATE TABLE mailbox (person_id INTEGER NOT NULL, address VARCHAR(120));
 CREATE VIEW contact AS SELECT p.id, p.full_name, m.address FROM person p LEFT JOIN mailbox m ON m.person_id = p.id;
 CREATE TABLE purchase (
-    ref VARCHAR(40) PRIMARY KEY, customer INTEGER, vendor INTEGER, flag VARCHAR(9) DEFAULT '-', flagged_on {datetime});
-CREATE TABLE parcel (ref VARCHAR(40) NOT NULL, arrived {datetime});
-CREATE TABLE complaint (ref VARCHAR(255) PRIMARY KEY, purchase VARCHAR(40) NOT NULL, raised {datetime});
+    ref VARCHAR(255) PRIMARY KEY, customer INTEGER, vendor INTEGER, flag VARCHAR(9) DEFAULT '-', flagged_on {datetime});
+CREATE TABLE parcel (ref VARCHAR(255) NOT NULL, arrived {datetime});
+CREATE TABLE complaint (ref VARCHAR(255) PRIMARY KEY, purchase VARCHAR(255) NOT NULL, raised {datetime});
 CREATE TABLE complaint_state (complaint VARCHAR(255) PRIMARY KEY, code INTEGER NOT NULL);
 CREATE TABLE payback (
     ref VARCHAR(40) PRIMARY KEY, purchase VARCHAR(40) NOT NULL, begun {datetime}, state VARCHAR(12), late {datetime});

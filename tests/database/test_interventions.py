@@ -107,7 +107,7 @@ def test_an_undone_escalation_is_as_it_was_and_runs_again(market: Market, operat
     for task in ("stamp", "reconcile", "deliver-mail"):
         market.run(task)
     assert [message.parsed["Subject"] for message in market.mailer.taken[2:]] == [
-        f"Correction for order {row.order_id}: the seller's answer is still open"
+        f"Correction for order {row.order_id}: the time for the seller's answer has not ended"
     ] * 2
     assert market.states("seller_response", dispute) == ["running"]
     assert market.sweep_all(at=undone + 2 * DAY - SECOND) == 0
@@ -149,8 +149,8 @@ def test_a_correction_tells_of_no_open_date_once_the_seller_has_answered(
 
     corrections = market.mailer.taken[2:]
     assert len(corrections) == 2
-    assert not any("open" in message.text or "time until" in message.text for message in corrections)
-    assert all(message.parsed["Subject"].endswith("the seller's answer") for message in corrections)
+    assert not any("has not ended" in message.text or "time until" in message.text for message in corrections)
+    assert all(message.parsed["Subject"].endswith("the time for the seller's answer") for message in corrections)
 
 
 def test_what_is_undone_twice_is_corrected_once(market: Market, operator: Operator, dispute: int) -> None:

@@ -183,7 +183,7 @@ def test_watching_on_a_terminal_draws_on_a_screen_of_its_own_and_gives_the_old_o
 
 def test_events_are_told_in_sentences_and_filtered(shop: Shop) -> None:
     told = shop.said("events")
-    assert "disputes 82: The clock was started: the seller's answer is due" in told
+    assert "disputes 82: The clock was started: the time for the seller's answer ends " in told
     assert len(told.splitlines()) == 2
     only = [json.loads(line) for line in shop.said("events", "--subject", "81", "--json").splitlines()]
     assert [event["event"] for event in only] == ["deadline:stamped"]
@@ -307,7 +307,7 @@ def test_explain_says_in_one_sentence_how_it_stands(shop: Shop) -> None:
     story = shop.said("explain", "disputes", "81")
     assert "The seller's answer is awaited until " in story
     assert ": 4 days and 2" in story
-    assert "The clock was started: the seller's answer is due" in story
+    assert "The clock was started: the time for the seller's answer ends " in story
     shop.sql("UPDATE clock_deadlines SET due_at = '2026-01-01 00:00:00.000000Z' WHERE subject_id = '82'")
     assert "ago, and the next sweep enforces it." in shop.said("explain", "disputes", "82")
     shop.said("run", "escalate-disputes")

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-
 import pytest
 
-from returnclock import explain
-from returnclock.kinds import KINDS, DeadlineKind
+from returnclock.kinds import KINDS
 from returnclock.kinds.refund_completion import REFUND_COMPLETION
 from returnclock.kinds.seller_response import SELLER_RESPONSE
 from returnclock.telemetry import Event
@@ -39,26 +35,6 @@ def test_every_event_of_ours_is_one_sentence(event: Event, detail: dict[str, obj
 def test_the_firing_of_every_kind_is_told_as_that(kind: object) -> None:
     told = sentence({"event": kind.event, "detail": None}, kind)  # type: ignore[attr-defined]
     assert told.startswith("Time was up for ")
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("state", ["running", "due", "fired", "met", "void"])
-def test_what_is_awaited_is_said_to_come_or_not_and_never_what_the_rule_does(kind: DeadlineKind, state: str) -> None:
-    due = datetime(2026, 3, 7, 10, tzinfo=UTC)
-    now = due + timedelta(hours=1 if state == "due" else -1)
-    row = SimpleNamespace(state="running" if state == "due" else state, promised_at=due, due_at=due, fired_at=due)
-    row.settled_at, row.party, row.schedule = due, kind.party.value, {"zone": "UTC"}
-    told = explain._summary(kind, row, now)
-    assert told.startswith(kind.awaits_what.capitalize())
-    assert f"The {row.party}" not in told.removeprefix(kind.awaits_what.capitalize())
-    assert told.endswith(".")
-
-
-def test_of_a_late_refund_its_mediation_is_not_what_did_not_come() -> None:
-    kind = next(one for one in KINDS if one.name == "refund_mediation")
-    assert sentence({"event": "deadline:met", "detail": None}, kind) == "The refund came in time. The clock stopped."
-    fired = sentence({"event": kind.event, "detail": None}, kind)
-    assert fired == "Time was up for the refund, and the rule took effect: refund mediation offered."
 
 
 def test_a_flag_that_was_taken_back_is_told_as_that() -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from sqlalchemy import Alias, Column, ColumnElement, FromClause, Select, Table, and_, func, or_, select
 from sqlalchemy.sql import visitors
 
+from returnclock.kinds.wording import Words
 from returnclock.market import OWN, Lookup, Market
 from returnclock.policy import Policy
 from returnclock.tables.clock import deadlines
@@ -62,6 +63,7 @@ class DeadlineKind:
     name: what tables, settings and commands call it.
     title: what people call it, within a sentence: "the seller's answer".
     awaited: what must come before the time is up, where the title names something else: "a request to return the goods".
+    words: how it is told where "the seller's answer came" would not be true, or no English: nobody awaits a window.
     subject: the table whose rows it binds.
     order_id: the order of such a row (an expression over the subject's table), or None where it has none.
     party: who must act.
@@ -117,6 +119,7 @@ class DeadlineKind:
     fallback: str = ""
     notices: tuple[Notice, ...] = ()
     awaited: str = ""
+    words: Words | None = None
     market: Market = field(default=OWN, repr=False)
     only: tuple[ColumnElement[bool], ...] = ()
     outcome_stays: bool = True
@@ -129,6 +132,11 @@ class DeadlineKind:
     def awaits_what(self) -> str:
         """What must come before the time is up, within a sentence."""
         return self.awaited or self.title
+
+    @property
+    def told(self) -> Words:
+        """How its deadline is told."""
+        return self.words or Words.awaiting(self.awaits_what)
 
     @property
     def stops_when_fired(self) -> bool:

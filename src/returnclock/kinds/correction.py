@@ -15,13 +15,14 @@ _STILL_OPEN = "is_open is defined and is_open"
 
 
 def _correction(kind: DeadlineKind, party: Party) -> Notice:
+    time = f"the time for {kind.awaits_what}"
     return Notice(
         moment="undone",
         to=party,
-        subject=f"Correction for {{{{ order }}}}: {kind.title}{{% if {_STILL_OPEN} %}} is still open{{% endif %}}",
+        subject=f"Correction for {{{{ order }}}}: {time}{{% if {_STILL_OPEN} %}} has not ended{{% endif %}}",
         body=f"""
-        We have written to you that the time for {kind.title} about {{{{ order }}}} had ended. That has been taken back, and
-        what it did to the case as well; we are sorry about the confusion.
+        This is about {{{{ order }}}}. We have written to you that {time} had ended. That has been
+        taken back, and what it did to the case as well; we are sorry about the confusion.
 
         {{% if {_STILL_OPEN} %}}
         The case stands as it stood before. {{% if time_left is defined %}}There is time until {{{{ deadline }}}}.{{% endif %}}

@@ -5,12 +5,19 @@ from __future__ import annotations
 from sqlalchemy import and_
 
 from returnclock.kinds.base import DeadlineKind, Notice, Party, Value
+from returnclock.kinds.wording import Words
 from returnclock.period import Period
 from returnclock.policy import Policy
 from returnclock.tables.expressions import utc
 from returnclock.tables.market import refunds
 
 REFUND_RUNS = and_(refunds.c.status.not_in(("completed", "cancelled")), refunds.c.completed_at.is_(None))
+REFUND_WORDS = Words(
+    runs="The refund is awaited",
+    came="The refund was completed",
+    missed="The refund had not been completed",
+    over="The refund is no longer awaited",
+)
 
 _LATE_TO_PLATFORM = Notice(
     moment="outcome",
@@ -50,6 +57,7 @@ _LATE_TO_BUYER = Notice(
 REFUND_COMPLETION = DeadlineKind(
     name="refund_completion",
     title="the refund",
+    words=REFUND_WORDS,
     subject=refunds,
     order_id=refunds.c.order_id,
     party=Party.SELLER,

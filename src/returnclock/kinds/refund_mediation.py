@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from returnclock.kinds.base import DeadlineKind, Notice, Party
-from returnclock.kinds.refund_completion import REFUND_RUNS
+from returnclock.kinds.refund_completion import REFUND_RUNS, REFUND_WORDS
 from returnclock.period import Period
 from returnclock.policy import Policy
 from returnclock.tables.expressions import utc
@@ -31,6 +31,7 @@ REFUND_MEDIATION = DeadlineKind(
     name="refund_mediation",
     title="the offer of mediation",
     awaited="the refund",
+    words=REFUND_WORDS,
     subject=refunds,
     order_id=refunds.c.order_id,
     party=Party.BUYER,

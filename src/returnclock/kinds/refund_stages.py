@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_
 
 from returnclock.kinds.base import DeadlineKind, Notice, Party
+from returnclock.kinds.wording import Words
 from returnclock.period import Period
 from returnclock.policy import Policy
 from returnclock.tables.expressions import utc
@@ -27,6 +28,17 @@ def _overrun(title: str) -> Notice:
     )
 
 
+def _words(awaited: str) -> Words:
+    # Ended, and not done: a front end may also skip a stage, or take a refund back to an earlier one.
+    begun = awaited.capitalize()
+    return Words(
+        runs=f"The end of {awaited} is awaited",
+        came=f"{begun} ended",
+        missed=f"{begun} had not ended",
+        over=f"{begun} is no longer awaited",
+    )
+
+
 def _stage(
     name: str,
     title: str,
@@ -41,6 +53,7 @@ def _stage(
         name=name,
         title=title,
         awaited=awaited,
+        words=_words(awaited),
         subject=refunds,
         order_id=refunds.c.order_id,
         party=party,

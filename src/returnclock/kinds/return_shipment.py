@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy import and_
 
 from returnclock.kinds.base import DeadlineKind, Notice, Party
+from returnclock.kinds.wording import Words
 from returnclock.tables.expressions import utc
 from returnclock.tables.market import disputes
 
@@ -61,6 +62,12 @@ RETURN_SHIPMENT = DeadlineKind(
     name="return_shipment",
     title="sending the goods back",
     awaited="the return shipment",
+    words=Words(
+        runs="The return shipment is awaited",
+        came="The goods were sent back",
+        missed="The goods had not been marked as sent back",
+        over="The return shipment is no longer awaited",
+    ),
     subject=disputes,
     order_id=disputes.c.order_id,
     party=Party.BUYER,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import and_, case, exists, func, or_
 
 from returnclock.kinds.base import DeadlineKind, Notice, Party, Value
+from returnclock.kinds.wording import Words
 from returnclock.period import Period
 from returnclock.policy import Policy
 from returnclock.tables.expressions import utc
@@ -43,6 +44,12 @@ RETURN_WINDOW = DeadlineKind(
     name="return_window",
     title="the return window",
     awaited="a request to return the goods",
+    words=Words(
+        runs="The buyer may ask to return the goods",
+        came="A return was asked for or a dispute opened",
+        missed="No return had been asked for and no dispute opened",
+        over="The return window does not run any more",
+    ),
     subject=orders,
     order_id=orders.c.id,
     party=Party.BUYER,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, or_
 
 from returnclock.kinds.base import DeadlineKind, Notice, Party, Value
+from returnclock.kinds.wording import Words
 from returnclock.period import Period
 from returnclock.policy import Policy
 from returnclock.tables.clock import deadlines
@@ -69,6 +70,12 @@ _ESCALATED_TO_BUYER = Notice(
 SELLER_RESPONSE = DeadlineKind(
     name="seller_response",
     title="the seller's answer",
+    words=Words(
+        runs="The seller's answer is awaited",
+        came="The seller answered",
+        missed="The seller had not answered",
+        over="The seller's answer is no longer awaited",
+    ),
     subject=disputes,
     order_id=disputes.c.order_id,
     party=Party.SELLER,

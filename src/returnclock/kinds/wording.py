@@ -1,10 +1,33 @@
-"""Phrases that the notices of several kinds share, by what a row says; a shop's own kinds may use them too.
+"""Words that the kinds carry: how each is told, and phrases that the notices of several share; a shop's own may use them too.
 
 Every phrase holds for a row that says nothing: a missing or unknown word gives neutral wording, never a guess.
 Pure; imports nothing of ours.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Words:
+    """How `explain` tells of a kind's deadline: beginnings of sentences, each true whenever it is said.
+
+    runs: while the time lasts, to be followed by "until Friday". came: that what was to come has come, whoever did it.
+    missed: that it had not, to be followed by "by Friday". over: that it is not waited for any more, although it did not come.
+    """
+
+    runs: str
+    came: str
+    missed: str
+    over: str
+
+    @classmethod
+    def awaiting(cls, what: str) -> Words:
+        """Of a kind that has none of its own; ``what`` as within a sentence: "the seller's answer"."""
+        begun = what[:1].upper() + what[1:]
+        return cls(f"{begun} is awaited", f"{begun} came", f"{begun} had not come", f"{begun} is no longer awaited")
+
 
 _WISHES = {
     "return_goods": "would like to return the goods and get the money back",

@@ -96,8 +96,8 @@ def _row_by_row(watch: Watch, happening: str, quote: Any, dialect: str) -> str:
     matters = " OR ".join(f"({one})" for side in sides if (one := condition(watch, side, quote)))
     differs = "" if happening != "update" or not watch.columns else _differs(watch, quote, dialect)
     when = " AND ".join(f"({part})" for part in (matters, differs) if part)
-    as_key = _as_it_is if dialect == "sqlite" else _fitting
-    notes = "".join(f"{note};\n" for side in sides for note in _notes(watch, side, quote, happening, as_key))
+    fits = _any if dialect == "sqlite" else _fits
+    notes = "".join(f"{note};\n" for side in sides for note in _notes(watch, side, quote, happening, fits))
     head = f"CREATE TRIGGER clock_{watch.name}_{happening} AFTER {happening.upper()} ON {quote(watch.table)}"
     if dialect == "sqlite":
         return f"{head}\n" + (f"WHEN {when}\n" if when else "") + f"BEGIN\n{notes}END"
@@ -111,28 +111,31 @@ def _differs(watch: Watch, quote: Any, dialect: str) -> str:
     return " OR ".join(same.format(quote(column)) for column in columns)
 
 
-def _as_it_is(key: str) -> str:
-    return key
+def _any(key: str) -> list[str]:
+    return []
 
 
-def _fitting(key: str) -> str:
-    """A key as far as our column takes it, or the shop's own statement would fail. Of longer ones reconcile tells."""
-    return f"left({key}, {LONGEST_KEY})"
+def _fits(key: str) -> list[str]:
+    """That our column takes a key; a longer one would fail the shop's own statement. Reconcile tells of it."""
+    return [f"char_length({key}) <= {LONGEST_KEY}"]
 
 
-def _notes(watch: Watch, side: str, quote: Any, happening: str, as_key: Callable[[str], str]) -> list[str]:
+def _notes(watch: Watch, side: str, quote: Any, happening: str, fits: Callable[[str], list[str]]) -> list[str]:
     if watch.key is None:
-        joined = " AND ".join(f"b.{quote(mine)} = {side}.{quote(theirs)}" for theirs, mine in watch.on)
-        return [
-            f"{_INTO} SELECT '{watch.about}', {as_key(f'b.{quote(watch.base_key)}')} FROM {quote(watch.base)} b WHERE {joined}"
-        ]
+        key = f"b.{quote(watch.base_key)}"
+        joined = [f"b.{quote(mine)} = {side}.{quote(theirs)}" for theirs, mine in watch.on]
+        return [f"{_INTO} SELECT '{watch.about}', {key} FROM {quote(watch.base)} b{_where(*joined, *fits(key))}"]
     key = quote(watch.key)
-    moved = f" WHERE NEW.{key} <> OLD.{key}" if happening == "update" and side == "OLD" else ""
-    notes = [f"{_INTO} SELECT '{watch.about}', {as_key(f'{side}.{key}')}{moved}"]
+    moved = [f"NEW.{key} <> OLD.{key}"] if happening == "update" and side == "OLD" else []
+    notes = [f"{_INTO} SELECT '{watch.about}', {side}.{key}{_where(*moved, *fits(f'{side}.{key}'))}"]
     if watch.order is not None:
-        order = quote(watch.order)
-        notes.append(f"{_INTO} SELECT 'orders', {as_key(f'{side}.{order}')} WHERE {side}.{order} IS NOT NULL")
+        order = f"{side}.{quote(watch.order)}"
+        notes.append(f"{_INTO} SELECT 'orders', {order}{_where(f'{order} IS NOT NULL', *fits(order))}")
     return notes
+
+
+def _where(*conditions: str) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def _postgresql(watch: Watch, quote: Any) -> list[str]:
@@ -171,13 +174,13 @@ def _from_rows(watch: Watch, rows: str, quote: Any, others: str) -> str:
         changed = [f"NOT EXISTS (SELECT FROM {others} o WHERE {pair} AND {row.format('o')} = {row.format('n')})"]
     matters = [*([one] if (one := condition(watch, "n", quote)) else []), *changed]
     if watch.key is None:
+        key = f"b.{quote(watch.base_key)}::text"
         joined = " AND ".join(f"b.{quote(mine)} = n.{quote(theirs)}" for theirs, mine in watch.on)
-        where = f" WHERE {' AND '.join(matters)}" if matters else ""
-        of = f"SELECT '{watch.about}', {_fitting(f'b.{quote(watch.base_key)}::text')}"
-        return f"{of} FROM {rows} n JOIN {quote(watch.base)} b ON {joined}{where}"
-    where = f" WHERE {' AND '.join(matters)}" if matters else ""
-    noted = f"SELECT '{watch.about}', {_fitting(f'n.{quote(watch.key)}::text')} FROM {rows} n{where}"
+        of = f"SELECT '{watch.about}', {key} FROM {rows} n JOIN {quote(watch.base)} b ON {joined}"
+        return of + _where(*matters, *_fits(key))
+    key = f"n.{quote(watch.key)}::text"
+    noted = f"SELECT '{watch.about}', {key} FROM {rows} n{_where(*matters, *_fits(key))}"
     if watch.order is not None:
-        known = " AND ".join([*matters, f"n.{quote(watch.order)} IS NOT NULL"])
-        noted += f" UNION SELECT 'orders', {_fitting(f'n.{quote(watch.order)}::text')} FROM {rows} n WHERE {known}"
+        order = f"n.{quote(watch.order)}::text"
+        noted += f" UNION SELECT 'orders', {order} FROM {rows} n{_where(*matters, *_fits(order))}"
     return noted
