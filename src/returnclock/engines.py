@@ -111,6 +111,7 @@ def _open(parsed: URL, pool_size: int) -> Engine:
     )
     if backend == "postgresql":
         _prepare_postgresql(engine)
+        event.listen(engine, "handle_error", _give_up_the_unanswered)
     event.listen(engine, "handle_error", _give_up_connections)
     return engine
 
@@ -121,6 +122,19 @@ def _give_up_connections(context: ExceptionContext) -> None:
     After a failover the socket to the former primary may live on, and a pool would write to it until it is half an hour old.
     """
     if only_reads(context.original_exception):
+        context.is_disconnect = True
+
+
+def _give_up_the_unanswered(context: ExceptionContext) -> None:
+    """Have a connection count as lost whose socket closed before the answer came.
+
+    libpq may still believe in it then, and so does SQLAlchemy, which asks libpq alone; it takes no further command.
+    """
+    told = context.original_exception
+    if getattr(told, "sqlstate", None) or context.connection is None or context.connection.invalidated:
+        return
+    raw = context.connection.connection.dbapi_connection
+    if raw is not None and raw.info.transaction_status.name == "ACTIVE":  # nothing is, once it has been answered
         context.is_disconnect = True
 
 

@@ -16,11 +16,13 @@ import pytest
 from sqlalchemy import create_engine, func, select, text
 
 from returnclock.settings import load
-from returnclock.tables.clock import events, runs
+from returnclock.tables.clock import events, outbox, runs
 from returnclock.tables.market import disputes
 from returnclock.wiring import wire
 from tests.servers import RedisServer
 from tests.servers.process import wait_until
+from tests.servers.scripted_smtp import ScriptedServer
+from tests.system.crowded_market import act, fill, wired
 
 PATIENCE_S = 40.0
 UP = """
@@ -196,6 +198,24 @@ def test_a_worker_stops_in_a_few_seconds_and_says_so_with_exit_code_0(tmp_path: 
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(15) == 0
     assert shop.processes() == []
+
+
+def test_a_stop_of_the_whole_group_lets_letters_in_hand_be_written_down(tmp_path: Path) -> None:
+    with ScriptedServer(message=[ScriptedServer.SLOW] * 6) as server:
+        shop = Market(tmp_path, RETURNCLOCK_MAIL_SMTP_URL=server.url)
+        shop.prepare()
+        wiring = wired(str(shop.engine.url), shop.data)
+        fill(wiring.engine, due=6)
+        act(wiring, "stamp", "escalate-disputes")
+        with shop.running(WORKER) as worker:
+            shop.call("app.send_task('returnclock.deliver_mail')")
+            wait_until(lambda: len(server.messages) > 0, PATIENCE_S)
+            os.killpg(worker.pid, signal.SIGTERM)  # as honcho and pkill do
+            assert worker.wait(30) == 0
+    chosen = select(func.count()).select_from(outbox)
+    assert shop.ask(chosen.where(outbox.c.state == "sending")) == 0
+    assert shop.ask(chosen.where(outbox.c.state == "sent")) == len(server.messages)
+    assert shop.ask(select(runs.c.state).where(runs.c.task == "deliver-mail")) == "succeeded"
 
 
 def test_ticks_go_on_after_redis_lost_everything_and_after_it_was_away(tmp_path: Path) -> None:

@@ -179,6 +179,23 @@ def test_a_batch_whose_session_is_ended_is_done_again(engine: Engine, end_sessio
     assert len(set(sessions)) == 2
 
 
+def test_a_batch_whose_connection_closed_before_the_answer_is_done_again(postgres: PostgresServer) -> None:
+    engine = open_engine(postgres.create_database())
+    sessions = []
+
+    def batch() -> int:
+        with reading(engine) as connection:
+            sessions.append(ask(connection, OWN_ID).scalar_one())
+            if len(sessions) == 1:
+                # As libpq is left when the socket closes after a command went out: it takes none, and counts as whole.
+                connection.connection.dbapi_connection.pgconn.send_query(b"SELECT 1")  # type: ignore[union-attr]
+            return int(connection.execute(text("SELECT 1")).scalar_one())
+
+    assert retried(batch) == 1
+    assert len(set(sessions)) == 2
+    engine.dispose()
+
+
 def test_every_transaction_of_a_task_is_made_again_when_its_session_is_ended(
     engine: Engine, server_url: str, end_session: Callable[[int], None], tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from returnclock.tables.types import Unreadable, read_instant
 from returnclock.tasks import logs
 from returnclock.tasks.configuration import celery_name, celery_settings
 from returnclock.tasks.failures import kept_small
+from returnclock.tasks.stopping import finished_first
 from returnclock.wiring import Wiring, wire
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def _add_task(celery: Celery, task: str) -> None:
     @celery.task(name=celery_name(task), bind=True, throws=(ReturnclockError,))
     def run(self: Task, limit: int | None = None, dry_run: bool = False, at: str | None = None) -> dict[str, Any]:
         trigger, actor = caller(self.request)
-        with kept_small():
+        with finished_first(), kept_small():
             require_arguments(limit, dry_run, at)
             return perform(
                 wiring(),
