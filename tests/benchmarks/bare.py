@@ -1,7 +1,8 @@
 """The same writes as a sweep's, as bare SQL through the plain driver: about what a database can do.
 
 In PostgreSQL one statement a batch; in SQLite and MariaDB, which have no such statement, one transaction a batch. No
-condition is dropped that the data needs, and nothing is counted, recorded or explained beside the rows themselves.
+condition is dropped that the data needs. The event says what the dispute was, as ours does; nothing is counted or recorded
+beside the rows themselves, and nobody asks whether the seller was warned.
 
 PostgreSQL has two ways to claim a batch. As one join, as one would write it first: it reads and sorts all that is due for
 every batch, so the work grows with the square of the backlog. By keys: the first deadlines in the order of their index, then
@@ -22,7 +23,7 @@ BATCH = 1000
 
 _BY_JOIN = f"""
 WITH claimed AS MATERIALIZED (
-    SELECT d.id, d.kind, d.subject_id, d.round, d.due_at, s.id AS dispute_id
+    SELECT d.id, d.kind, d.subject_id, d.round, d.due_at, s.id AS dispute_id, s.status, s.escalated_at, s.escalated_by
     FROM clock_deadlines d JOIN disputes s ON s.id = d.subject_id::bigint
     WHERE d.kind = 'seller_response' AND d.state = 'running' AND d.due_at <= now()
       AND s.status = 'awaiting_seller'
@@ -38,11 +39,13 @@ WITH looked_at AS MATERIALIZED (
     WHERE kind = 'seller_response' AND state = 'running' AND due_at <= now() AND (due_at, id) > (%(due_at)s, %(id)s)
     ORDER BY due_at, id LIMIT {BATCH} FOR UPDATE SKIP LOCKED
 ), silent AS MATERIALIZED (
-    SELECT id, greatest(coalesce(awaiting_seller_since, opened_at), seller_replied_at) AS starts_at FROM disputes
+    SELECT id, greatest(coalesce(awaiting_seller_since, opened_at), seller_replied_at) AS starts_at,
+           status, escalated_at, escalated_by
+    FROM disputes
     WHERE id = ANY (ARRAY(SELECT subject_id::bigint FROM looked_at)) AND status = 'awaiting_seller'
     FOR UPDATE SKIP LOCKED
 ), claimed AS MATERIALIZED (
-    SELECT l.id, l.kind, l.subject_id, l.round, silent.id AS dispute_id
+    SELECT l.id, l.kind, l.subject_id, l.round, silent.id AS dispute_id, status, escalated_at, escalated_by
     FROM looked_at l JOIN silent ON silent.id = l.subject_id::bigint AND silent.starts_at = l.starts_at
 )"""
 
@@ -53,8 +56,10 @@ _TAKE_EFFECT = """, changed AS (
     UPDATE clock_deadlines SET state = 'fired', fired_at = now(), settled_at = now(), remind_at = NULL
     WHERE id = ANY (ARRAY(SELECT id FROM claimed))
 ), told AS (
-    INSERT INTO clock_events (deadline_id, kind, subject_id, event, at, actor)
-    SELECT id, kind, subject_id, 'dispute:escalated', now(), 'clock' FROM claimed
+    INSERT INTO clock_events (deadline_id, kind, subject_id, event, at, actor, detail)
+    SELECT id, kind, subject_id, 'dispute:escalated', now(), 'clock', json_build_object('was_row', json_strip_nulls(
+           json_build_object('status', status, 'escalated_at', escalated_at, 'escalated_by', escalated_by)))
+    FROM claimed
 ), queued AS (
     INSERT INTO clock_outbox (key, kind, deadline_id, notice, party, state, attempts, queued_at, next_attempt_at)
     SELECT id || '.' || round || '.outcome.0.' || party, kind, id, 'outcome', party, 'queued', 0,
@@ -78,12 +83,15 @@ WHERE d.kind = 'seller_response' AND d.state = 'running' AND d.due_at <= {{now}}
 ORDER BY d.due_at, d.id LIMIT {BATCH}
 """
 
+# The event comes first: it tells what the dispute was. What else was null is left out, as returnclock does.
 _WRITES = (
+    """INSERT INTO clock_events (deadline_id, kind, subject_id, event, at, actor, detail)
+       SELECT d.id, d.kind, subject_id, 'dispute:escalated', {now}, 'clock',
+              json_object('was_row', json_object('status', s.status))
+       FROM clock_deadlines d JOIN disputes s ON s.id = CAST(d.subject_id AS {integer}) WHERE d.id IN ({deadlines})""",
     """UPDATE disputes SET status = 'escalated', escalated_at = {now}, escalated_by = 'clock' WHERE id IN ({disputes})""",
     """UPDATE clock_deadlines SET state = 'fired', fired_at = {now}, settled_at = {now}, remind_at = NULL
        WHERE id IN ({deadlines})""",
-    """INSERT INTO clock_events (deadline_id, kind, subject_id, event, at, actor)
-       SELECT id, kind, subject_id, 'dispute:escalated', {now}, 'clock' FROM clock_deadlines WHERE id IN ({deadlines})""",
     """INSERT INTO clock_outbox (`key`, kind, deadline_id, notice, party, state, attempts, queued_at, next_attempt_at)
        SELECT {key}, kind, id, 'outcome', told, 'queued', 0, {now}, {now}
        FROM clock_deadlines CROSS JOIN (SELECT 'seller' AS told UNION ALL SELECT 'buyer') AS parties

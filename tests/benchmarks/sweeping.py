@@ -12,7 +12,7 @@ from tests.benchmarks.colleague import together
 from tests.benchmarks.contest import Contender
 from tests.benchmarks.workload import Workload
 
-WARM_UP_ROWS = 20
+WARM_UP_ROWS = 3_000  # three batches: two processes both get some
 
 
 def returnclock(workload: Workload, rows: int) -> Contender:

@@ -1,20 +1,22 @@
 """The rows that every contender works on: disputes whose sellers stayed silent, in a database with returnclock's schema.
 
-They are stamped once, by returnclock itself, and kept aside; before each turn they are put back as they were, by the database
-alone, so that a contender finds as many disputes and deadlines as it has to work off. That is the same number for all of a
-contest, with one exception: peers and loops get only the first of those that a sweep gets, as they take longer for each.
+They are stamped once, by returnclock itself, and kept aside with the reminder that each seller was sent in time, as in a market
+where all went well; before each turn they are put back as they were, by the database alone, so that a contender finds as many
+disputes and deadlines as it has to work off. That is the same number for all of a contest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, func, select, text
+from sqlalchemy import Connection, Engine, create_engine, func, insert, literal, select, text, update
 
+from returnclock.clock import FrozenClock
 from returnclock.database import reading, writing
 from returnclock.runs import perform
 from returnclock.tables.clock import deadlines, events, outbox
@@ -24,8 +26,14 @@ from tests.system.crowded_market import PARTIES, add, open_market, present, wire
 
 CHUNK = 10_000
 OPENED = timedelta(days=6)  # ago: one day past the five that a seller has
+OPENED_WITHIN = timedelta(hours=1)
 REASON = "The parcel arrived, but the lamp in it is broken in two places and the cable is missing."
-KEPT = {"disputes": "id", "clock_deadlines": "subject_id"}  # table -> the column that holds the dispute's id
+# table -> which of its rows belong to the first disputes
+KEPT = {
+    "disputes": "CAST(id AS DECIMAL) <= {rows}",
+    "clock_deadlines": "CAST(subject_id AS DECIMAL) <= {rows}",
+    "clock_outbox": "deadline_id IN (SELECT id FROM clock_deadlines)",
+}
 EMPTIED = ("clock_outbox", "clock_events", "clock_archive", "clock_runs", "clock_deadlines", "disputes", "clock_changes")
 
 
@@ -43,7 +51,11 @@ class Workload:
         now = present(self.engine)
         with writing(self.engine) as connection:
             _fill(connection, rows, now - OPENED)
-        perform(self.wiring, "stamp", trigger="cli", actor="clock")
+        # As soon as they were there: what was stamped after its reminders has none, and needs no look for them.
+        early = replace(self.wiring, clock=FrozenClock(now - OPENED + OPENED_WITHIN))
+        perform(early, "stamp", trigger="cli", actor="clock")
+        with writing(self.engine) as connection:
+            _remind(connection)
         with self.server() as connection:
             for table in KEPT:
                 connection.execute(text(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}"))
@@ -56,10 +68,10 @@ class Workload:
         """Put ``rows`` disputes back: with their deadlines and no noted change, or new, with the changes that triggers note."""
         with self.server() as connection:
             _empty(connection, *EMPTIED)
-            for table, column in KEPT.items():
+            for table, of_them in KEPT.items():
                 if stamped or table == "disputes":
-                    only = f"WHERE CAST({column} AS DECIMAL) <= {rows}"
-                    connection.execute(text(f"INSERT INTO {table} SELECT * FROM kept_{table} {only}"))
+                    only = of_them.format(rows=rows)
+                    connection.execute(text(f"INSERT INTO {table} SELECT * FROM kept_{table} WHERE {only}"))
             if stamped:
                 _empty(connection, "clock_changes")
             _settle(connection)
@@ -98,7 +110,7 @@ def fired(engine: Engine) -> dict[str, int]:
         "events told": _count(events.c.event == "dispute:escalated"),
         "sellers' notices": told_to.where(outbox.c.party == "seller"),
         "buyers' notices": told_to.where(outbox.c.party == "buyer"),
-        "notices": select(func.count()).select_from(outbox),
+        "notices": _count(outbox.c.notice == "outcome"),
     }
     with reading(engine) as connection:
         return {what: connection.execute(counting).scalar_one() for what, counting in counts.items()}
@@ -115,8 +127,27 @@ def _fill(connection: Connection, rows: int, opened: Any) -> None:
     for start in range(1, rows + 1, CHUNK):
         numbers = range(start, min(start + CHUNK, rows + 1))
         add(connection, orders, [order_row(n) for n in numbers])
-        moments = {n: opened + timedelta(seconds=n % 3600) for n in numbers}
+        moments = {n: opened + timedelta(seconds=n % OPENED_WITHIN.seconds) for n in numbers}
         add(connection, disputes, [dispute_row(n) | {"opened_at": moments[n]} for n in numbers])
+
+
+def _remind(connection: Connection) -> None:
+    """Let each seller have been reminded in time, of each deadline; the ids are out of the way of those to come."""
+    connection.execute(update(deadlines).values(remind_at=None))
+    values = {
+        "id": -deadlines.c.id,
+        "key": as_text(deadlines.c.id) + "." + as_text(deadlines.c.round) + ".reminder.0.seller",
+        "kind": deadlines.c.kind,
+        "deadline_id": deadlines.c.id,
+        "notice": literal("reminder"),
+        "party": deadlines.c.party,
+        "recipient": literal("seller@home.example"),
+        "state": literal("sent"),
+        "attempts": literal(1),
+        "queued_at": deadlines.c.stamped_at,
+        "sent_at": deadlines.c.warn_by,
+    }
+    connection.execute(insert(outbox).from_select(list(values), select(*values.values())))
 
 
 def _party(number: int, role: str) -> dict[str, Any]:
@@ -154,8 +185,8 @@ def _empty(connection: Connection, *tables: str) -> None:
 def _settle(connection: Connection) -> None:
     """Let the database do now what it would otherwise do at some moment within a run: statistics, checkpoints."""
     statements = {
-        "postgresql": ["VACUUM ANALYZE disputes, clock_deadlines, orders", "CHECKPOINT"],
+        "postgresql": ["VACUUM ANALYZE disputes, clock_deadlines, clock_outbox, orders", "CHECKPOINT"],
         "sqlite": ["PRAGMA wal_checkpoint(TRUNCATE)"],
-    }.get(connection.dialect.name, ["ANALYZE TABLE disputes, clock_deadlines, orders"])
+    }.get(connection.dialect.name, ["ANALYZE TABLE disputes, clock_deadlines, clock_outbox, orders"])
     for statement in statements:
         connection.execute(text(statement))

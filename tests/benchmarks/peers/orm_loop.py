@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Engine, cast, select
+from sqlalchemy import Engine, cast, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from returnclock.tables import clock, market
@@ -15,7 +15,6 @@ from returnclock.tables.types import BigId
 from tests.benchmarks.contest import Contender
 from tests.benchmarks.sweeping import warmed
 from tests.benchmarks.workload import Workload
-from tests.system.crowded_market import present
 
 
 class Base(DeclarativeBase):
@@ -49,22 +48,23 @@ def commit_once(workload: Workload, rows: int) -> Contender:
 
 
 def _contender(workload: Workload, rows: int, name: str, work: Callable[[Engine], None]) -> Contender:
-    settings = {"version": sqlalchemy.__version__, "processes": 1, "driver": "psycopg"}
-    return warmed(workload, name, rows, lambda: work(workload.engine), settings)
+    settings = {"version": sqlalchemy.__version__, "processes": 1, "driver": "psycopg", "engine": "as create_engine makes it"}
+    engine = create_engine(workload.url)
+    return warmed(workload, name, rows, lambda: work(engine), settings)
 
 
 def _commit_each(engine: Engine) -> None:
-    now = present(engine)
     # Loaded objects keep their values over a commit: reading each again would cost a round trip a row.
     with Session(engine, expire_on_commit=False) as session:
+        now = session.scalars(select(func.now())).one()
         for deadline, dispute in session.execute(_due(now)).all():
             _fire(session, deadline, dispute, now)
             session.commit()
 
 
 def _commit_once(engine: Engine) -> None:
-    now = present(engine)
     with Session(engine) as session, session.begin():
+        now = session.scalars(select(func.now())).one()
         for deadline, dispute in session.execute(_due(now)).all():
             _fire(session, deadline, dispute, now)
 
