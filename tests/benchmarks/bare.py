@@ -169,8 +169,8 @@ def plain_connection(url: str) -> Any:
             connection.execute(f"PRAGMA {pragma}")
         return connection
     where: dict[str, Any] = {"host": parsed.host, "port": parsed.port or 3306, "user": parsed.username}
-    utc = "SET time_zone = '+00:00', tx_isolation = 'READ-COMMITTED'"
-    return pymysql.connect(**where, database=parsed.database, autocommit=True, init_command=utc)
+    settings = "SET time_zone = '+00:00', tx_isolation = 'READ-COMMITTED', in_predicate_conversion_threshold = 0"
+    return pymysql.connect(**where, database=parsed.database, autocommit=True, init_command=settings)
 
 
 def plain_postgres_url(url: str) -> str:

@@ -192,7 +192,7 @@ def _sizes(market: Market) -> dict[str, dict[str, float]]:
 
 
 def support(market: Market, folder: Path) -> dict[str, float]:
-    """Seconds of what is not a sweep and reads widely: reconcile, audit, and what ``status`` asks."""
+    """Seconds of what is not a sweep and reads widely: audit, reminders and reconcile."""
     wiring = wired(market.url, folder)
     took = {}
     for task in ("audit", "send-reminders", "reconcile"):
