@@ -9,7 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from returnclock.facts import Counted
+from returnclock.calendars import zone
+from returnclock.facts import Counted, kept_calendar
+from returnclock.policy import reckon_from_promise
+from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import OUTBOX_BY_DEADLINE, events, is_unsent, outbox
 from returnclock.tables.keys import among, by_index
 from returnclock.telemetry import Event
@@ -65,19 +68,19 @@ def told_outcomes(connection: Connection, rounds: Mapping[int, int]) -> dict[int
     return told
 
 
-def not_before_told(counted: Counted, kept: Sequence[Row[Any]], told: Collection[int]) -> Counted:
-    """A corrected date never takes away days that a sent notice (of a deadline among ``told``) has promised."""
+def not_before_told(book: Rulebook, counted: Counted, kept: Sequence[Row[Any]], told: Collection[int]) -> Counted:
+    """A corrected date never takes away days that a sent notice (of a deadline among ``told``) has promised.
+
+    Its grace and its reminders are then counted from the date that stays: those of the date that does not hold are no one's.
+    """
     later = (one for one in kept if one.id in told and one.promised_at > counted.reckoning.promised_at)
     latest = max(later, key=lambda one: one.promised_at, default=None)
     if latest is None:
         return counted
-    grace = counted.reckoning.due_at - counted.reckoning.promised_at
     step = f"A notice has already promised {latest.promised_at:%Y-%m-%d %H:%M} UTC, so it does not end before that."
-    reckoning = replace(
-        counted.reckoning,
-        promised_at=latest.promised_at,
-        due_at=latest.promised_at + grace,
-        last_day=date.fromisoformat(latest.schedule["last_day"]),
-        steps=(*counted.reckoning.steps, step),
-    )
-    return replace(counted, reckoning=reckoning)
+    last_day = date.fromisoformat(latest.schedule["last_day"])
+    calendar = kept_calendar(book, {"calendar": counted.calendar, "away": [day.isoformat() for day in counted.away]})
+    of_it = (counted.policy, calendar, zone(counted.zone))
+    reckoning = reckon_from_promise(counted.counted_from, latest.promised_at, last_day, *of_it)
+    steps = (*counted.reckoning.steps, step, *reckoning.steps)
+    return replace(counted, reckoning=replace(reckoning, steps=steps))

@@ -114,7 +114,7 @@ def _judged(connection: Connection, book: Rulebook, kind: DeadlineKind, rows: Se
     moves = [_judge(book, kind, row, facts.get(row.subject_id), row.id in touched, now) for row in rows]
     earlier = [move for move in moves if move.counted and move.counted.reckoning.promised_at != move.kept.promised_at]
     told = _told_by_subject(connection, kind, earlier)
-    return [_as_promised(move, told.get(move.kept.subject_id, ()), now) for move in moves]
+    return [_as_promised(book, move, told.get(move.kept.subject_id, ()), now) for move in moves]
 
 
 def _intervened(connection: Connection, rows: Sequence[Row[Any]]) -> set[int]:
@@ -195,10 +195,11 @@ def _told_by_subject(connection: Connection, kind: DeadlineKind, moved: Sequence
     return found
 
 
-def _as_promised(move: Move, told: Sequence[Row[Any]], now: datetime) -> Move:
+def _as_promised(book: Rulebook, move: Move, told: Sequence[Row[Any]], now: datetime) -> Move:
     if not told or move.counted is None:
         return move
-    counted = not_before_told(move.counted, told, {row.id for row in told})
+    counted = not_before_told(book, move.counted, told, {row.id for row in told})
+    counted = with_past_reminders(counted, move.kept, now)
     case = case_of(move.kept, counted, now)
     if case in (Case.UNCHANGED, Case.REMINDERS):
         return replace(move, case=Case.PROMISED)

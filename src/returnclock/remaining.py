@@ -131,9 +131,11 @@ def _layered(dates: Dates, now: datetime) -> Reckoning | None:
 def rearmed(dates: Dates, fair: Period, now: datetime) -> Reckoning:
     """The dates of a deadline that had fired and runs again: a fair time from now on, never before what was communicated."""
     policy = dates.policy
+    # A period in hours that ends by the hour is not moved to a business day, though the policy's own days are.
+    roll = "none" if fair.unit.is_elapsed and policy.ends == "same_time" else policy.roll
     try:
-        reckoned = due_at(now, replace(policy, period=fair), dates.ahead, dates.zone)
-    except BadPolicy:  # a roll that does not go with the period, or past what calendars know
+        reckoned = due_at(now, replace(policy, period=fair, roll=roll), dates.ahead, dates.zone)
+    except BadPolicy:  # past what calendars know
         reckoned = due_at(now, Policy(fair, remind=policy.remind), dates.ahead, dates.zone)
     said = "It was undone and is counted anew from then."
     if reckoned.promised_at < dates.promised_at:  # it had been fired by hand, or an amnesty ran

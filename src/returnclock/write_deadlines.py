@@ -182,7 +182,7 @@ def with_steps(counted: Counted, steps: tuple[str, ...]) -> Counted:
 def _not_before_told(stamping: Stamping, counted: Counted, kept: Sequence[Row[Any]]) -> Counted:
     later = [one for one in kept if one.promised_at > counted.reckoning.promised_at]
     told = told_or_in_hand(stamping.connection, [one.id for one in later])
-    return not_before_told(counted, later, told)
+    return not_before_told(stamping.book, counted, later, told)
 
 
 def _values(stamping: Stamping, kind: DeadlineKind, row: Row[Any], counted: Counted) -> dict[str, Any]:

@@ -273,3 +273,18 @@ def test_what_lies_beyond_the_calendars_is_refused_and_loses_nothing(market: Mar
         operator.extend("disputes", dispute, add="10 days")
 
     assert market.deadline("seller_response", dispute).promised_at == end
+
+
+def test_undo_keeps_the_grace_also_where_the_time_it_gives_is_hours_and_the_policy_s_days_roll(market: Market) -> None:
+    market.configure(
+        '[policy.seller_response]\nperiod = "3 days"\nroll = "next_business_day"\n'
+        'grace = "2 business days"\nremind = ["12 hours"]\n'
+    )
+    operator, dispute = Operator(market), market.dispute()
+    market.run("stamp", at=MONDAY)
+    due = market.deadline("seller_response", dispute).due_at
+    market.run("escalate-disputes", at=due)
+    operator.undo("disputes", dispute, at=due + DAY)
+    now = market.deadline("seller_response", dispute)
+    assert now.promised_at == due + DAY + 12 * HOUR
+    assert now.due_at == now.promised_at + 2 * DAY  # from a Tuesday to a Thursday
