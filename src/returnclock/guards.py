@@ -76,11 +76,13 @@ def unwarned() -> ColumnElement[bool]:
     return and_(deadlines.c.warn_by.is_not(None), deadlines.c.spared_at.is_(None), ~warned)
 
 
-def spare(connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime, rows: Sequence[Any]) -> set[int]:
+def spare(
+    connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime, rows: Sequence[Any], guards: Guards
+) -> set[int]:
     """Grant amnesty to due deadlines whose warning was not out in time: warned first, and the effective date moves.
 
-    Each gets the time that a warning in time would have left it, from when it is warned; once. One that has been warned late
-    is not warned again, and where it has had that time since, nothing is granted.
+    Each gets the time that its first reminder in time would have left it, at most the warning lead, from when it is warned;
+    once. One that has been warned late is not warned again, and where it has had that time since, nothing is granted.
 
     Returns:
         the ids of those that were spared.
@@ -88,7 +90,7 @@ def spare(connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime,
     ids = [row.id for row in rows]
     late = _warned_at(connection, ids)
     known = _of_ids(connection, ids)
-    granted = _granted(known, late, now)
+    granted = _granted(known, late, now, guards)
     owing = {row.id: row for row in known}
     moves = [
         {"of": one, "to_due": due, "to_warn": shifted_warning(owing[one], due), "to_spared": now}
@@ -102,24 +104,37 @@ def spare(connection: Connection, kind: DeadlineKind, hand: Hand, now: datetime,
     return set(granted)
 
 
-def would_spare(connection: Connection, now: datetime, ids: Sequence[int]) -> set[int]:
+def would_spare(connection: Connection, now: datetime, ids: Sequence[int], guards: Guards) -> set[int]:
     """The ids of those of the due deadlines, unwarned all of them, that `spare` would grant amnesty now."""
-    return set(_granted(_of_ids(connection, ids), _warned_at(connection, ids), now))
+    return set(_granted(_of_ids(connection, ids), _warned_at(connection, ids), now, guards))
 
 
 def _of_ids(connection: Connection, ids: Sequence[int]) -> Sequence[Any]:
-    chosen = select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.due_at, deadlines.c.warn_by)
+    columns = ("id", "subject_id", "due_at", "warn_by", "stamped_at", "schedule")
+    chosen = select(*(deadlines.c[name] for name in columns))
     return connection.execute(chosen.where(among(deadlines.c.id, ids)).order_by(deadlines.c.id)).all()
 
 
-def _granted(rows: Sequence[Any], late: Mapping[int, datetime], now: datetime) -> dict[int, datetime]:
+def _granted(rows: Sequence[Any], late: Mapping[int, datetime], now: datetime, guards: Guards) -> dict[int, datetime]:
     """The new effective date of each of the deadlines to which any time is granted."""
     granted = {}
     for row in rows:
-        lead = row.due_at - row.warn_by
+        lead = _lead(row, guards)
         warned_at = late.get(row.id)
         granted[row.id] = warned_at + lead if warned_at else now + lead + lead / ON_THE_WAY
     return {deadline_id: due for deadline_id, due in granted.items() if due > now}
+
+
+def _lead(row: Any, guards: Guards) -> timedelta:
+    """How long before its effect a deadline's party would have been warned.
+
+    Longer than from ``warn_by`` where that allows for a reminder that goes out late.
+    """
+    moments = (datetime.fromisoformat(moment) for moment in row.schedule["reminders"])
+    owed = next((moment for moment in moments if moment > row.stamped_at), None)
+    by_reminder: timedelta = timedelta() if owed is None else row.due_at - owed
+    by_warning: timedelta = row.due_at - row.warn_by
+    return max(by_warning, min(guards.warning_lead or timedelta(), by_reminder))
 
 
 def _warned_at(connection: Connection, ids: Sequence[int]) -> dict[int, datetime]:

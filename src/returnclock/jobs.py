@@ -36,6 +36,7 @@ class Job:
     """One run's means: what wiring composed, whose hand acts, and whether anything may change.
 
     limit: how many rows at most. seconds: after how long it begins no further batch and leaves the rest to the next tick.
+    asked_at: of a dry run, when it was asked for; the wiring's clock may stand at another time.
     """
 
     wiring: Wiring
@@ -43,6 +44,7 @@ class Job:
     limit: int | None = None
     dry_run: bool = False
     seconds: float | None = None
+    asked_at: datetime | None = None
 
 
 def job_for(wiring: Wiring, task: str) -> Callable[[Job], Tally]:
@@ -79,7 +81,8 @@ def has_work(wiring: Wiring, task: str, connection: Connection, now: datetime, s
 def _sweep(job: Job, kinds: Sequence[DeadlineKind]) -> Tally:
     wiring = job.wiring
     if job.dry_run:
-        return sweep.would_sweep(wiring.engine, wiring.clock, kinds, limit=job.limit)
+        guards = wiring.rulebook.guards
+        return sweep.would_sweep(wiring.engine, wiring.clock, kinds, limit=job.limit, guards=guards, asked_at=job.asked_at)
     desk = Desk(wiring.engine, wiring.clock, wiring.rulebook, job.hand, "what was ordered is carried out")
     faults = carry_out(desk)
     tally = sweep.sweep(

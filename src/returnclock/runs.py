@@ -76,7 +76,7 @@ def perform(
     if limit is not None and limit < 1:
         raise BadUsage(reason=f"a limit must be at least 1, not {limit}.")
     if dry_run:
-        return _rehearse(wiring.at(FrozenClock(at)) if at is not None else wiring, task, trigger, actor, limit)
+        return _rehearse(wiring, at, task, trigger, actor, limit)
     if trigger != "beat":
         retried(partial(_refuse_while_paused, wiring, task))
     with watching(wiring.settings, task, trigger) as seen:
@@ -165,11 +165,14 @@ def _summary(result: dict[str, Any]) -> str:
     return f"{done} in {result['seconds']:.2f} s{f' ({kinds})' if kinds else ''}"
 
 
-def _rehearse(wiring: Wiring, task: str, trigger: Trigger, actor: str, limit: int | None) -> dict[str, Any]:
+def _rehearse(
+    wiring: Wiring, at: datetime | None, task: str, trigger: Trigger, actor: str, limit: int | None
+) -> dict[str, Any]:
     begun = perf_counter()
     now = retried(partial(asked_time, wiring.engine, wiring.clock))
-    tally = job_for(wiring, task)(Job(wiring, Hand(actor), limit, dry_run=True))
-    return _result(task, None, trigger, now, tally, perf_counter() - begun) | {"dry_run": True}
+    wiring = wiring if at is None else wiring.at(FrozenClock(at))
+    tally = job_for(wiring, task)(Job(wiring, Hand(actor), limit, dry_run=True, asked_at=now))
+    return _result(task, None, trigger, at or now, tally, perf_counter() - begun) | {"dry_run": True}
 
 
 def _hand(trigger: Trigger, actor: str) -> str:

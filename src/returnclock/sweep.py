@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, Row, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
 from returnclock import claims, histogram, unfireable
@@ -85,19 +85,32 @@ def has_work(connection: Connection, now: datetime, kinds: Sequence[DeadlineKind
     return claims.is_any_due(connection, kinds, deadlines.c.due_at, now, partial(may_act, connection, now=now))
 
 
-def would_sweep(engine: Engine, clock: Clock, kinds: Sequence[DeadlineKind], *, limit: int | None = None) -> Tally:
-    """Count what a sweep would fire now, and change nothing."""
+def would_sweep(
+    engine: Engine,
+    clock: Clock,
+    kinds: Sequence[DeadlineKind],
+    *,
+    limit: int | None = None,
+    guards: Guards = NO_GUARDS,
+    asked_at: datetime | None = None,
+) -> Tally:
+    """Count what a sweep would fire by the clock, and change nothing.
+
+    asked_at: the present, where the clock stands ahead of it. A reminder that is due between the two will be out in time.
+    """
     tally = Tally()
     with reading(engine) as connection:
         now, left = clock.now(connection), limit
         for kind in kinds:
             allowed = may_act(connection, kind, now)
-            due = claims.all_due(kind, deadlines.c.due_at, now, unwarned().label("unwarned")).where(allowed).limit(left)
+            asked = (unwarned().label("unwarned"), deadlines.c.remind_at)
+            due = claims.all_due(kind, deadlines.c.due_at, now, *asked).where(allowed).limit(left)
             some = due.subquery()
             number, oldest = connection.execute(select(func.count(), func.min(some.c.due_at))).one()
             left = left and left - number
-            unready = connection.execute(select(some.c.id).where(some.c.unwarned)).scalars().all()
-            spared = len(would_spare(connection, now, unready))
+            is_past = or_(some.c.remind_at.is_(None), some.c.remind_at <= (asked_at or now))
+            unready = connection.execute(select(some.c.id).where(some.c.unwarned, is_past)).scalars().all()
+            spared = len(would_spare(connection, now, unready, guards))
             counted = tally.of(kind.name)
             counted.examined, counted.skipped, counted.changed = number, spared, number - spared
             counted.queued = counted.changed * len(kind.notices_for("outcome"))
@@ -170,7 +183,7 @@ def _batch(means: _Means, kind: DeadlineKind, progress: Progress, size: int) -> 
         )
         ready = _still_due(connection, kind, now, claimed)
         unready = [row for row in ready if row.unwarned]
-        spared = spare(connection, kind, hand, now, unready) if unready else set()
+        spared = spare(connection, kind, hand, now, unready, guards) if unready else set()
         ready = [row for row in ready if row.id not in spared] if spared else ready
         if len(ready) > most:
             # Only here: a batch that looked at no more than may fire would stop for ever at some that are not true any more.

@@ -72,6 +72,20 @@ def test_after_an_outage_who_was_not_warned_is_warned_first_and_told_the_effecti
     assert market.events("seller_response", dispute)[1:] == ["deadline:spared", "notice:sent", "dispute:escalated"]
 
 
+@pytest.mark.parametrize(
+    ("remind", "granted"),
+    [('["2 days", "1 day"]', SPARED), ('["1 day"]', SPARED), ('["30 hours"]', SPARED), ('["12 hours"]', 12.5 * HOUR)],
+)
+def test_who_was_not_warned_gets_what_a_reminder_in_time_would_have_left(
+    market: Market, remind: str, granted: timedelta
+) -> None:
+    market.configure(f"{GUARDED}[policy.seller_response]\nremind = {remind}\n")
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    market.run("escalate-disputes", at=DUE + HOUR)
+    assert market.deadline("seller_response", dispute).due_at == DUE + HOUR + granted
+
+
 def test_amnesty_is_granted_once_though_the_mail_server_stays_down(market: Market, dispute: int) -> None:
     market.sweep_all(at=DUE)
     assert counts(market)[1] == {"seller_response": 1}
@@ -258,6 +272,19 @@ def test_a_dry_run_says_who_would_be_spared(market: Market, dispute: int, waited
     foretold = market.run("escalate-disputes", dry_run=True)
     done = market.run("escalate-disputes")
     assert [foretold[name] for name in ("changed", "skipped")] == [done[name] for name in ("changed", "skipped")]
+
+
+def test_a_dry_run_for_a_time_to_come_takes_reminders_that_are_to_come_for_sent(market: Market, dispute: int) -> None:
+    foretold = market.run("escalate-disputes", dry_run=True, at_time=DUE, trigger="cli")
+    warn(market, FIRST, LAST)
+    done = market.run("escalate-disputes", at=DUE)
+    assert [foretold[name] for name in ("at", "changed", "skipped")] == [done[name] for name in ("at", "changed", "skipped")]
+
+
+def test_a_dry_run_for_a_time_to_come_knows_of_reminders_that_are_overdue(market: Market, dispute: int) -> None:
+    market.clock.at = DUE - HOUR
+    foretold = market.run("escalate-disputes", dry_run=True, at_time=DUE, trigger="cli")
+    assert (foretold["changed"], foretold["skipped"]) == (0, 1)
 
 
 def test_a_dry_run_keeps_its_limit_over_all_kinds(market: Market) -> None:

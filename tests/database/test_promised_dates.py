@@ -1,4 +1,4 @@
-"""A date that a notice has promised stays where a correction or changed rules would end it sooner: with all that hangs on it."""
+"""A date that a notice has promised stays where a correction or changed rules would end it sooner, with all that it has."""
 
 from __future__ import annotations
 
