@@ -79,8 +79,10 @@ def after_hold(dates: Dates, held: datetime, until: datetime) -> Reckoning:
         return _kept(dates, (span, "Nothing was left when it was held: it takes effect as soon as it runs again."))
     if held >= dates.promised_at:
         due, steps = _grace_after_hold(dates, held, until)
-        unchanged = _kept(dates, (span, "The communicated date had passed; what was left of the grace is kept.", *steps))
-        return replace(unchanged, due_at=max(due, dates.due_at))
+        due = max(due, dates.due_at)
+        effect = f"Takes effect {_local(due, dates)}, {say_utc(due)}."
+        told = (span, "The communicated date had passed; what was left of the grace is kept.", *steps, effect)
+        return replace(_kept(dates, told), due_at=due)
     if dates.unit.is_elapsed:
         left = dates.promised_at - held
         return _to(dates, until + left, (span, f"{left} of elapsed time were left, and still are."))

@@ -20,7 +20,7 @@ from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.moves import dates_of
 from returnclock.new_deadlines import insert_explained
-from returnclock.policy import Policy
+from returnclock.policy import NO_GRACE, Policy
 from returnclock.promises import not_before_told, told_or_in_hand
 from returnclock.remaining import layered
 from returnclock.rulebook import Rulebook
@@ -157,7 +157,8 @@ def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], be
     kept = stamping.connection.execute(frozen.where(deadlines.c.id == before.id)).one()
     counted_from, schedule = counting_start(kind, kept), kept.schedule
     dates = dates_of(stamping.book, kept, counted_from)
-    counted = count_by(stamping.book, dates.policy, kind, row, row.starts_at)
+    # Without its grace, which is told as it stands: the date may have been moved since.
+    counted = count_by(stamping.book, replace(dates.policy, grace=NO_GRACE), kind, row, row.starts_at)
     dates = dates.leaving_out(counted.away, after=stamping.now.astimezone(dates.zone).date())
     moved = layered(dates, stamping.now)
     reckoning = moved or replace(
@@ -169,7 +170,8 @@ def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], be
     )
     away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ())) | (dates.away if moved else frozenset())
     is_kept = "and keeps its date" if moved is None else "with the date that it had"
-    step = f"It runs again from the same start {is_kept}: {kept.promised_at:%Y-%m-%d %H:%M} UTC."
+    effect = f" It takes effect {kept.due_at:%Y-%m-%d %H:%M} UTC." if kept.due_at != kept.promised_at else ""
+    step = f"It runs again from the same start {is_kept}: {kept.promised_at:%Y-%m-%d %H:%M} UTC.{effect}"
     steps = (*counted.reckoning.steps, step, *(moved.steps if moved else ()))
     return with_steps(Counted(dates.policy, schedule["zone"], schedule["calendar"], reckoning, counted_from, away=away), steps)
 

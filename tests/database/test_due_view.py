@@ -226,3 +226,35 @@ def test_a_window_that_was_moved_by_hand_never_shows_more_of_a_day_than_there_is
     assert (row["last_day"], row["ends"]) == ("2026-03-26", "end_of_day")
     assert market.run("expire-return-windows", at=datetime(2026, 3, 26, 23, 59, 59, tzinfo=UTC))["changed"] == 0
     assert market.run("expire-return-windows", at=datetime(2026, 3, 27, tzinfo=UTC))["changed"] == 1
+
+
+def test_a_deadline_that_is_put_off_without_a_grace_speaks_of_none(market: Market) -> None:
+    market.configure('[ops]\nwarning_lead = "24 hours"\n')
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    market.run("escalate-disputes", at=MONDAY + 5 * DAY + HOUR)  # nobody was warned
+    shown = one(market, "disputes", dispute, "seller_response")
+    assert shown["explanation"] == "5 days, until 2026-03-07 (UTC), in effect later than that"
+
+
+def test_a_hold_within_the_grace_tells_the_effect_that_it_leads_to(market: Market, operator: Operator) -> None:
+    market.configure('[policy.seller_response]\ngrace = "6 hours"\n')
+    dispute = market.dispute()
+    market.run("stamp", at=MONDAY)
+    due = MONDAY + 5 * DAY
+    operator.hold("disputes", dispute, at=due + HOUR)
+    operator.resume("disputes", dispute, at=due + 3 * DAY)
+    assert steps(one(market, "disputes", dispute, "seller_response"))[-1].startswith("Takes effect Tue 10 Mar 2026 15:00")
+
+
+def test_a_window_that_runs_again_tells_the_date_and_the_effect_that_it_has(market: Market, operator: Operator) -> None:
+    market.configure('[policy.return_window]\ngrace = "2 days"\n')
+    order = market.order(delivered_at=MONDAY)
+    market.run("stamp", at=MONDAY)
+    operator.extend("orders", order, add="3 days", at=MONDAY + HOUR)
+    for days, status in ((1, "requested"), (2, "open")):
+        market.update("orders", order, return_status=status)
+        market.run("stamp", at=MONDAY + days * DAY)
+    told = steps(one(market, "orders", order, "return_window"))
+    assert told[-1].endswith("keeps its date: 2026-03-21 00:00 UTC. It takes effect 2026-03-23 00:00 UTC.")
+    assert not [step for step in told if step.startswith("Takes effect")]

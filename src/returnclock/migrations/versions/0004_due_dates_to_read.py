@@ -105,13 +105,15 @@ def _view(dialect: str) -> str:
     # An intervention may have moved a date that ends with a day to another time of day; then the deadline says so.
     ends = f"COALESCE({_word(dialect, 'd.schedule', 'ends')}, {ends})"
     named, after = _joined(dialect, "', calendar '", calendar), _joined(dialect, "', then a grace of '", grace)
+    later = "', in effect later than that'"
     explanation = _joined(
         dialect,
         period,
         f"CASE WHEN {ends} = 'end_of_day' THEN ', until the end of ' ELSE ', until ' END",
         *(last_day, "' ('", zone, "')'"),
         f"CASE WHEN {period} LIKE '%business%' OR {grace} LIKE '%business%' OR {roll} <> 'none' THEN {named} ELSE '' END",
-        f"CASE WHEN d.due_at > d.promised_at THEN {after} ELSE '' END",
+        # Without a grace it was put off: its party was not warned in time.
+        f"CASE WHEN d.due_at <= d.promised_at THEN '' WHEN {grace} LIKE '0 %' THEN {later} ELSE {after} END",
     )
     steps = {
         "postgresql": "e.detail -> 'steps'",
