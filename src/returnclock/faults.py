@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, Connection, String, Table, cast, exists, s
 from returnclock.calendars import CalendarBook, zone
 from returnclock.database import all_rows
 from returnclock.errors import ReturnclockError, UnknownZone
+from returnclock.facts import calendar_or_default
 from returnclock.mail import address_fault
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import problems
@@ -156,8 +157,8 @@ def _place(book: Rulebook, of: str, row: Any, scope: str) -> Iterator[tuple[str,
             book.calendars.get(row.country, row.subdivision or None)
     except ReturnclockError as fault:
         code = "unknown_subdivision" if "subdivision" in type(fault).__name__.lower() else "unknown_country"
-        instead = f"{row.country}'s" if code == "unknown_subdivision" else f"the market's own ({book.calendars.default.name})"
-        yield code, f"{of}: {fault} Until then {scope}business days are those of {instead} calendar."
+        instead = calendar_or_default(book.calendars, row.country, row.subdivision).name
+        yield code, f"{of}: {fault} Until then {scope}business days are those of the calendar {instead}."
 
 
 def _name(of: str, column: str, value: str | None) -> Iterator[tuple[str, str]]:

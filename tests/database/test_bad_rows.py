@@ -253,3 +253,11 @@ def test_a_row_that_breaks_a_batch_is_found_by_halves(market: Market, monkeypatc
     (problem,) = market.open_problems("disputes", bad).values()
     assert "no calendar has such a day" in problem
     assert len(tried) < 30  # one by one it would be a transaction for each of the rows
+
+
+def test_a_subdivision_that_is_none_is_told_with_the_calendar_that_counts_in_its_stead(market: Market) -> None:
+    market.configure('[calendar]\ncountry = "DE"\nsubdivision = "BY"\n')
+    refund = market.refund(order_id=market.order(country="DE", subdivision="ZZ"))
+    market.run("stamp", at=MONDAY)
+    assert market.deadline("refund_completion", refund).schedule["calendar"] == "DE-BY"
+    assert market.open_problems("orders")["unknown_subdivision"].endswith("business days are those of the calendar DE-BY.")
