@@ -8,7 +8,7 @@ Imports the nouns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +20,12 @@ from returnclock.errors import NotFound
 from returnclock.facts import read_facts
 from returnclock.kinds import DeadlineKind
 from returnclock.localtime import say_local
+from returnclock.notice_facts import Untrue
+from returnclock.parcels import judge
 from returnclock.policy import Policy
 from returnclock.recall import Kept, recall
 from returnclock.rulebook import Rulebook
+from returnclock.settings import MailSettings
 from returnclock.spelling import as_kept
 from returnclock.starts import anchor_fault, order_fault
 from returnclock.tables.clock import LIVE_STATES, changes, problems
@@ -66,7 +69,9 @@ class Explanation:
         return asdict(self)
 
 
-def explain(connection: Connection, book: Rulebook, table: str, subject_id: str, now: datetime) -> Explanation:
+def explain(
+    connection: Connection, book: Rulebook, mail: MailSettings, table: str, subject_id: str, now: datetime
+) -> Explanation:
     """Tell the story of one row of the market.
 
     Raises:
@@ -82,7 +87,8 @@ def explain(connection: Connection, book: Rulebook, table: str, subject_id: str,
         (facts,) = read_facts(connection, kind, keys_of([subject_id], kind.subject_key)) or (None,)
         exists = exists or facts is not None
         around |= _around(kind, facts)
-        told = [_story(kind, kept, facts, now) for kept in recall(connection, kind, subject_id)]
+        remembered = recall(connection, kind, subject_id)
+        told = [_story(kind, _waiting(connection, book, mail, kept, now), facts, now) for kept in remembered]
         stories += told
         if not any(story.deadline["state"] in LIVE_STATES for story in told):
             reason = _why_none(connection, book, kind, facts, bool(told), now)
@@ -91,6 +97,15 @@ def explain(connection: Connection, book: Rulebook, table: str, subject_id: str,
     if not exists and not stories:
         raise NotFound(what=f"row in {table} with the id", which=subject_id, hint="")
     return Explanation(table, subject_id, exists, tuple(stories), tuple(without), _problems(connection, around))
+
+
+def _waiting(connection: Connection, book: Rulebook, mail: MailSettings, kept: Kept, now: datetime) -> Kept:
+    """The same, and of each notice that waits why it would not be sent as things stand, if so: ``untrue_because``."""
+    unsent: list[Any] = [SimpleNamespace(**notice) for notice in kept.notices if notice["state"] in ("queued", "sending")]
+    judged = judge(connection, book, mail, unsent, now) if unsent else ()
+    untrue = {one.row.id: one.reason for one in judged if isinstance(one, Untrue)}
+    notices = tuple(notice | {"untrue_because": untrue.get(notice["id"])} for notice in kept.notices)
+    return replace(kept, notices=notices)
 
 
 def _story(kind: DeadlineKind, kept: Kept, facts: Any, now: datetime) -> Story:
@@ -180,7 +195,7 @@ def _next(
     happened: Sequence[dict[str, Any]],
     now: datetime,
 ) -> str:
-    waiting = sum(1 for notice in notices if notice["state"] in ("queued", "sending"))
+    waiting = sum(1 for one in notices if one["state"] in ("queued", "sending") and not one["untrue_because"])
     mail = f" {waiting} notice(s) wait to be delivered." if waiting else ""
     if row.state == "held":
         return f"It is held{_why_held(happened)}; nothing happens until it is resumed, and what was left is kept." + mail

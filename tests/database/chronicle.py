@@ -9,8 +9,6 @@ from typing import Any
 
 from sqlalchemy import text
 
-from returnclock.database import reading
-from returnclock.explain import explain
 from returnclock.kinds import KINDS
 from returnclock.tables.clock import LIVE_STATES, deadlines, events, outbox
 from returnclock.tables.types import read_instant
@@ -143,8 +141,7 @@ class Chronicle:
 
     def _explained(self, kept: dict[int, Any]) -> None:
         for table, row in sorted({(TABLE[one.kind], one.subject_id) for one in kept.values()})[-2:]:
-            with reading(self.market.engine) as connection:
-                told = explain(connection, self.market.wiring.rulebook, table, row, self.market.clock.at)
+            told = self.market.explain(table, row)
             assert all(story.summary and story.steps for story in told.stories)
 
 

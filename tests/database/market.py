@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from returnclock.clock import FrozenClock
 from returnclock.database import reading
+from returnclock.explain import Explanation, explain
 from returnclock.runs import perform
 from returnclock.settings import load
 from returnclock.tables.clock import deadlines, events, outbox, problems
@@ -183,6 +184,12 @@ class Market:
         wanted = {"table_name": table_name} if table_name else {}
         wanted |= {"subject_id": str(subject_id)} if subject_id is not None else {}
         return {row.code: row.problem for row in self.rows(problems, **wanted) if row.resolved_at is None}
+
+    def explain(self, table: str, row_id: Any, at: datetime | None = None) -> Explanation:
+        """What `explain` tells of a row, now or at another time."""
+        with reading(self.engine) as connection:
+            means = (self.wiring.rulebook, self.wiring.settings.mail)
+            return explain(connection, *means, table, str(row_id), at or self.clock.at)
 
     def count(self, table: Table) -> int:
         with reading(self.wiring.engine) as connection:

@@ -10,9 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from returnclock.cli import cli
-from returnclock.database import reading
 from returnclock.errors import NotFound
-from returnclock.explain import Explanation, explain
+from returnclock.explain import Explanation
 from returnclock.metrics import Exposition
 from returnclock.tables.clock import archive, deadlines, outbox
 from returnclock.web.app import make_app
@@ -40,8 +39,7 @@ def escalated(market: Market, operator: Operator) -> int:
 
 
 def told(market: Market, table: str, row_id: int) -> Explanation:
-    with reading(market.engine) as connection:
-        return explain(connection, market.wiring.rulebook, table, str(row_id), market.clock.at)
+    return market.explain(table, row_id)
 
 
 def command(market: Market, *words: Any) -> Result:

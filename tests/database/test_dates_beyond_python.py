@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from returnclock.database import reading
 from returnclock.errors import StillHeld
-from returnclock.explain import explain
 from returnclock.ops import hold as room
 from returnclock.ops.vacation import announce
 from returnclock.preview import preview
@@ -117,8 +115,7 @@ def test_what_other_rules_would_do_is_told_and_done_beside_such_a_row(postgres_m
     plan = Plan(market.engine, market.clock, book, Operator(market).desk().hand, "terms", "skip")
     assert (told["moves"], restamp(plan, book.kinds).total()) == (1, 1)
     assert market.deadline("seller_response", sound).promised_at == DUE + DAY
-    with reading(market.engine) as connection:
-        (story,) = explain(connection, book, "disputes", str(odd), market.clock.at).as_json()["stories"] or [{}]
+    (story,) = market.explain("disputes", odd).as_json()["stories"] or [{}]
     assert story == {} or story["kind"] == "seller_response"
 
 

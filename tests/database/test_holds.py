@@ -11,7 +11,6 @@ from sqlalchemy import select
 from returnclock import claims, firing, sweep
 from returnclock.database import reading, writing
 from returnclock.errors import BadUsage, NotFound, Refused
-from returnclock.explain import explain
 from returnclock.tables.clock import deadlines, events
 from returnclock.tables.interventions import holds
 from tests.database.desk import Operator
@@ -56,8 +55,7 @@ def test_the_ledger_says_who_held_why_and_every_step(market: Market, operator: O
         RAN.isoformat(),
     )
     assert resumed.detail["promised_at"] == (DUE + 7 * DAY).isoformat()
-    with reading(market.engine) as connection:
-        (story, *_) = explain(connection, market.wiring.rulebook, "disputes", str(dispute), RAN).stories
+    (story, *_) = market.explain("disputes", dispute, at=RAN).stories
     assert any("The day of the event is not counted" in step for step in story.steps)
     assert any(step.startswith("Held from Tue 3 Mar 2026 10:00") for step in story.steps)
     assert any(step.startswith("Now due Sat 14 Mar 2026 10:00") for step in story.steps)

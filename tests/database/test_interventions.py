@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
@@ -266,13 +266,40 @@ def test_a_party_that_is_reminded_on_the_last_day_only_gets_the_whole_period_bac
     assert market.deadline("return_window", order).due_at == MONDAY.replace(month=4, day=7, hour=0)
 
 
-def test_what_lies_beyond_the_calendars_is_refused_and_loses_nothing(market: Market, operator: Operator, dispute: int) -> None:
-    end = datetime(9999, 12, 31, tzinfo=UTC)
-    operator.extend("disputes", dispute, until=end)
-    with pytest.raises(Refused, match="later than calendars reach"):
-        operator.extend("disputes", dispute, add="10 days")
+FARTHEST = MONDAY + timedelta(days=3660)
 
-    assert market.deadline("seller_response", dispute).promised_at == end
+
+def test_nothing_is_extended_to_more_than_ten_years_from_now(market: Market, operator: Operator, dispute: int) -> None:
+    market.clock.at = MONDAY
+    with pytest.raises(Refused, match="Is the year right"):
+        operator.extend("disputes", dispute, until=FARTHEST + timedelta(seconds=1))
+    with pytest.raises(Refused, match="more than ten years from now"):
+        operator.extend("disputes", dispute, add="3656 days")
+    assert market.deadline("seller_response", dispute).promised_at == DUE
+
+    operator.extend("disputes", dispute, until=FARTHEST)
+    with pytest.raises(Refused, match="more than ten years from now"):
+        operator.extend("disputes", dispute, add="1 second")
+    assert market.deadline("seller_response", dispute).promised_at == FARTHEST
+
+
+def test_what_was_extended_as_far_as_can_be_runs_again_after_a_hold(market: Market, operator: Operator, dispute: int) -> None:
+    operator.hold("disputes", dispute, at=MONDAY)
+    operator.extend("disputes", dispute, until=FARTHEST)
+    operator.resume("disputes", dispute, at=MONDAY + DAY)
+    assert market.deadline("seller_response", dispute).promised_at == FARTHEST + DAY
+
+
+def test_a_notice_that_undo_made_untrue_is_told_as_one_that_is_not_sent(
+    market: Market, operator: Operator, dispute: int
+) -> None:
+    market.run("escalate-disputes", at=DUE)
+    (story,) = market.explain("disputes", dispute).stories
+    assert "2 notice(s) wait to be delivered" in story.next
+    operator.undo("disputes", dispute, at=DUE + HOUR)
+    (story,) = market.explain("disputes", dispute).stories
+    assert "wait to be delivered" not in story.next
+    assert [bool(notice["untrue_because"]) for notice in story.notices] == [True, True]
 
 
 def test_undo_keeps_the_grace_also_where_the_time_it_gives_is_hours_and_the_policy_s_days_roll(market: Market) -> None:

@@ -73,7 +73,7 @@ class Shop(Market):
 
     def explain(self, ref: str) -> Explanation:
         with reading(self.engine) as connection:
-            return explain(connection, self.wiring.rulebook, "disputes", ref, self.clock.at)
+            return explain(connection, self.wiring.rulebook, self.wiring.settings.mail, "disputes", ref, self.clock.at)
 
 
 OF_ITS_OWN = "utf8mb4_unicode_ci"

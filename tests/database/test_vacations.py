@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from returnclock.database import reading
 from returnclock.errors import BadUsage, NotFound, Refused
-from returnclock.explain import explain
 from returnclock.ops.vacation import announce, take_back
 from returnclock.tables.clock import events
 from returnclock.tables.interventions import vacations
@@ -37,8 +35,7 @@ def test_what_is_stamped_under_a_vacation_skips_its_days_and_says_so(market: Mar
 
     assert market.deadline("seller_response", dispute).due_at == DUE + 3 * DAY
     assert market.deadline("seller_response", other).due_at == DUE
-    with reading(market.engine) as connection:
-        (story,) = explain(connection, market.wiring.rulebook, "disputes", str(dispute), MONDAY).stories
+    (story,) = market.explain("disputes", dispute, at=MONDAY).stories
     assert "Wed 4 Mar to Fri 6 Mar 2026 skipped: vacation of the seller." in story.steps
 
 

@@ -212,13 +212,14 @@ def test_explain_tells_the_story_of_a_row_of_the_shop(shop: Shop) -> None:
 
     dispute = shop.open_dispute(shop.order(), MONDAY)
     found(shop, MONDAY + HOUR)
+    book, mail = shop.wiring.rulebook, shop.wiring.settings.mail
     with reading(shop.engine) as connection:
-        told = explain(connection, shop.wiring.rulebook, "disputes", str(dispute), MONDAY + timedelta(hours=2))
+        told = explain(connection, book, mail, "disputes", str(dispute), MONDAY + timedelta(hours=2))
     (story,) = told.stories
     assert story.steps and "dispute:escalated at 2026-03-07 10:00:00 UTC" in story.next
     by_its_own_name = {"Spree": "spree_return_authorizations"}.get(shop.title, "disputes")
     with reading(shop.engine) as connection:
-        assert explain(connection, shop.wiring.rulebook, by_its_own_name, str(dispute), MONDAY).stories
+        assert explain(connection, book, mail, by_its_own_name, str(dispute), MONDAY).stories
 
 
 def test_a_mapping_of_the_documentation_has_no_grave_fault(shop: Shop) -> None:

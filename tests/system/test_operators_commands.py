@@ -201,6 +201,23 @@ def test_events_are_told_in_sentences_and_filtered(shop: Shop) -> None:
     assert "did you mean" in shop.typed("events", "--kind", "seller_respons").stderr
 
 
+def test_a_reason_forges_no_line_and_steers_no_terminal(shop: Shop) -> None:
+    forged = "root)\n   999  2026-12-01 05:00:00 UTC  disputes 30: Time was up. (clock"
+    shop.said("hold", "disputes", "81", "--by", forged, "--reason", "\x1b[2J\x1b[31mred\u202eabc")
+    shop.sql("UPDATE clock_holds SET reason = 'a\x1bb\nc'")  # by another hand than the command's
+    for words in (("events",), ("explain", "disputes", "81"), ("holds",)):
+        told = shop.said(*words)
+        assert not {"\x1b", "\u202e"} & set(told)
+        assert not [line for line in told.splitlines() if line.strip().startswith("999")]
+    assert "\ufffd[2J\ufffd[31mred\ufffdabc" in shop.said("events")
+
+
+def test_a_hold_that_covers_nothing_says_so_and_how_to_end_it(shop: Shop) -> None:
+    told = shop.said("hold", "--country", "Portugal", "--reason", "postal strike")
+    assert "Nothing that runs is of this scope" in told and "returnclock resume --hold 1" in told
+    assert "Nothing that runs" not in shop.said("hold", "--country", "DE", "--reason", "postal strike", "--yes")
+
+
 def test_an_underscore_in_a_pattern_is_an_underscore(shop: Shop) -> None:
     with writing(shop.engine) as connection:
         moment = datetime(2026, 11, 1, tzinfo=UTC)

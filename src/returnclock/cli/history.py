@@ -171,6 +171,7 @@ def _reader_has_gone() -> bool:
 
 
 def _print_event(wiring: Wiring, row: Any, as_json: bool) -> None:
+    from returnclock.printable import one_line
     from returnclock.telling import sentence, who
 
     event = dict(row._mapping)
@@ -180,7 +181,8 @@ def _print_event(wiring: Wiring, row: Any, as_json: bool) -> None:
         return
     of = f"{kind.subject.name if kind else event['kind'] or ''} {event['subject_id'] or ''}".strip()
     begin = style(f"{event['id']:>8}  {instant(event['at'])}", dim=True)
-    click.echo(f"{begin}  {style(of, bold=True)}: {sentence(event, kind)} {style(f'({who(event)})', dim=True)}")
+    told, whose = one_line(sentence(event, kind)), one_line(who(event))
+    click.echo(f"{begin}  {style(one_line(of), bold=True)}: {told} {style(f'({whose})', dim=True)}")
 
 
 @click.command()

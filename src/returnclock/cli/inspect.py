@@ -64,7 +64,7 @@ def explain(table: str, identity: str, as_json: bool) -> None:
     wiring = opened()
     with reading(wiring.engine) as connection:
         now = wiring.clock.now(connection)
-        explanation = explained(connection, wiring.rulebook, table, identity, now)
+        explanation = explained(connection, wiring.rulebook, wiring.settings.mail, table, identity, now)
     if as_json:
         print_json(explanation.as_json())
     else:
@@ -169,6 +169,7 @@ def problems(show_all: bool, limit: int, as_json: bool) -> None:
 
     from returnclock.cli.opening import opened
     from returnclock.database import reading
+    from returnclock.printable import one_line
     from returnclock.tables.clock import problems as table
 
     wiring = opened()
@@ -184,7 +185,7 @@ def problems(show_all: bool, limit: int, as_json: bool) -> None:
         click.echo("No problems.")
     for row in rows:
         mended = f"  (mended {instant(row['resolved_at'])})" if row["resolved_at"] else ""
-        click.echo(f"{style(instant(row['first_seen_at']), dim=True)}  {row['problem']}{mended}")
+        click.echo(f"{style(instant(row['first_seen_at']), dim=True)}  {one_line(row['problem'])}{mended}")
     if len(rows) == limit:
         click.echo(f"Only the first {limit} are shown; --limit shows more.")
 

@@ -25,10 +25,12 @@ def desk_for(wiring: Wiring, by: str | None, reason: str, dry_run: bool) -> Desk
     from returnclock.cli.work import login
     from returnclock.ledger import Hand
     from returnclock.ops.targets import Desk
+    from returnclock.printable import one_line
 
     if not reason.strip():
         raise BadUsage(reason="--reason is empty; say why, for whoever reads the ledger.")
-    return Desk(wiring.engine, wiring.clock, wiring.rulebook, Hand(by or login()), reason.strip(), dry_run)
+    hand = Hand(one_line(by or login()))
+    return Desk(wiring.engine, wiring.clock, wiring.rulebook, hand, one_line(reason), dry_run)
 
 
 def wired() -> Wiring:
@@ -89,6 +91,13 @@ def hold(starts: str | None, ends: str | None, **asked: Any) -> None:
         told = f"it would hold {result['matched']} deadline(s) ({scope}) from {instant(result['from'])} {until}."
     else:
         told = f"Hold {result['hold']} ({scope}) from {instant(result['from'])} {until}: {result['held']} deadline(s) held now."
+    if not result["matched"]:
+        told += " Nothing that runs is of this scope, only what may come later. Look at how it is written"
+        told += (
+            "."
+            if asked["dry_run"]
+            else f', and end it with "returnclock resume --hold {result["hold"]}" if that was not meant.'
+        )
     _tell(result, asked, told)
 
 

@@ -88,11 +88,13 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *
 def _cell(value: Any) -> Any:
     from rich.text import Text
 
+    from returnclock.printable import one_line
+
     if value is None:
         return ""
     if isinstance(value, datetime):
         return Text(instant(value))
-    return Text(str(value))
+    return Text(one_line(str(value)))
 
 
 def coloured() -> bool:

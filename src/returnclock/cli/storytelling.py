@@ -8,6 +8,7 @@ import click
 
 from returnclock.cli.output import instant, style
 from returnclock.explain import Explanation, Story
+from returnclock.printable import one_line
 from returnclock.tables.clock import LIVE_STATES
 from returnclock.telling import who
 
@@ -22,15 +23,15 @@ def tell_story(explanation: Explanation) -> None:
     if explanation.without:
         click.echo()
     for silent in explanation.without:
-        click.echo(f"{silent['kind']}: {silent['reason']}")
+        click.echo(f"{silent['kind']}: {one_line(silent['reason'])}")
     said = {silent["reason"] for silent in explanation.without}
     for problem in explanation.problems:
         if problem["problem"] in said:
             continue
         if problem["resolved_at"]:
-            click.echo(f"Problem, mended {instant(problem['resolved_at'])}: {problem['problem']}")
+            click.echo(f"Problem, mended {instant(problem['resolved_at'])}: {one_line(problem['problem'])}")
         else:
-            click.echo(style(f"Problem: {problem['problem']}", fg="yellow"))
+            click.echo(style(f"Problem: {one_line(problem['problem'])}", fg="yellow"))
 
 
 def _tell(story: Story) -> None:
@@ -39,7 +40,7 @@ def _tell(story: Story) -> None:
     click.echo(style(f"{kept['kind']}: {kept['state']}", bold=True, fg=_colour(kept["state"])))
     click.echo(f"  {story.summary}")
     if story.next.strip():
-        click.echo(f"  {story.next.strip()}")
+        click.echo(f"  {one_line(story.next)}")
     click.echo(f"  rule       {story.rule} (policy {kept['policy_id']})")
     click.echo(f"  counted    in {schedule['zone']}, calendar {schedule['calendar']}")
     click.echo(f"  starts     {instant(kept['starts_at'])}")
@@ -55,14 +56,14 @@ def _tell(story: Story) -> None:
         click.echo("    (the ledger no longer holds the steps)")
     click.echo("  what happened")
     for event in story.events:
-        more = style(f"({event['event']}, {who(event)})", dim=True)
-        click.echo(f"    {instant(event['at'])}  {event['told']} {more}")
+        more = style(f"({event['event']}, {one_line(who(event))})", dim=True)
+        click.echo(f"    {instant(event['at'])}  {one_line(event['told'])} {more}")
     if not story.events:
         click.echo("    (the ledger no longer holds it)")
     if story.notices:
         click.echo("  notices")
     for notice in story.notices:
-        click.echo(f"    {_notice(notice)}")
+        click.echo(f"    {one_line(_notice(notice))}")
 
 
 def _colour(state: str) -> str:
@@ -74,4 +75,6 @@ def _notice(notice: dict[str, Any]) -> str:
     sent = f" {instant(notice['sent_at'])}" if notice["sent_at"] else ""
     why = f" ({notice['error']})" if notice["error"] else ""
     waits = f", next attempt {instant(notice['next_attempt_at'])}" if notice["state"] == "queued" else ""
+    if notice.get("untrue_because"):
+        waits = f", and is not sent as it stands: {notice['untrue_because']}"
     return f"#{notice['id']} {notice['notice']} to the {notice['party']}{to}: {notice['state']}{sent}{why}{waits}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -21,21 +21,28 @@ from returnclock.scopes import Scope
 from returnclock.tables.clock import LIVE_STATES, deadlines, policies
 from returnclock.telemetry import Event
 
+# Further is a slip of the pen (2206 for 2026), and what hangs on the date would be counted day by day.
+FARTHEST = timedelta(days=3660)
+
 
 def extend(desk: Desk, scope: Scope, *, add: str | None = None, until: datetime | None = None) -> dict[str, Any]:
     """Move the communicated date of live deadlines on, and all that hangs on it; in one transaction.
 
     add: a period such as "2 business days", or a bare number of the units of each policy. until: the new communicated date.
-    One that would not be later than it is, or not later than now, is left alone and counted.
+    One that would not be later than it is, or not later than now, or more than ten years from now, is left alone and counted.
 
     Raises:
-        Refused: the scope names one row, and nothing of it could be extended.
+        Refused: the scope names one row, and nothing of it could be extended; or ``until`` is more than ten years from now.
         BadPeriod: ``add`` is none.
         CommitUncertain: as `in_turn` does.
     """
 
     def act(connection: Connection) -> dict[str, Any]:
         now = desk.clock.now(connection)
+        if until is not None and until - now > FARTHEST:
+            raise Refused(
+                reason=f"{until:%Y-%m-%d} is more than ten years from now, so nothing was extended. Is the year right?"
+            )
         pages = Pages(connection, whole=scope.is_one_row)
         found = counted(connection, desk.book, scope, *LIVE_STATES)
         result = {"scope": scope.document(), **desk.said(), "add": add, "until": until, "matched": sum(found.values())}
@@ -49,7 +56,8 @@ def extend(desk: Desk, scope: Scope, *, add: str | None = None, until: datetime 
             why = (
                 "no deadline of it runs"
                 if not found
-                else "its date would not be later than it is and later than now, or later than calendars reach"
+                else "its date would not be later than it is and later than now, or more than ten years from now, "
+                "or later than calendars reach"
             )
             raise Refused(reason=f"{scope} cannot be extended: {why}.")
         dates = [told["detail"] for told in moved[:20]]
@@ -72,7 +80,7 @@ def _extend_page(
         dates = dates_of(desk.book, row, beginning(row, history[row.id]))
         dates = dates.leaving_out(away.get(row.subject_id, ()), after=dates.last_day)
         reckoned = _reckoned(dates, add, until)
-        if reckoned is None or reckoned.promised_at <= max(row.promised_at, now):
+        if reckoned is None or not max(row.promised_at, now) < reckoned.promised_at <= now + FARTHEST:
             continue
         moves[row.state].append(moved_values(desk.book, kind, row, dates, reckoned, now))
         told.append(telling(kind, row, reckoned, **desk.said()))

@@ -17,6 +17,7 @@ import click
 from celery import Celery, Task, signals
 
 from returnclock.errors import BadInstant, BadUsage, DatabaseUnreachable, ReturnclockError
+from returnclock.printable import one_line
 from returnclock.runs import Trigger, perform
 from returnclock.schema import require_upgraded
 from returnclock.tables.types import Unreadable, read_instant
@@ -107,7 +108,7 @@ def caller(request: Any) -> tuple[Trigger, str]:
     if headers.get("celery_beat_task"):
         return "beat", "beat"
     named = str(headers.get(ACTOR_HEADER) or request.origin or "unknown")
-    return "manual", named.encode("utf-8", "replace").decode()  # JSON may hold halves of letters, which no database takes
+    return "manual", one_line(named)  # JSON may hold halves of letters, which no database takes
 
 
 @signals.task_failure.connect

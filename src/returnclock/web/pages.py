@@ -66,7 +66,7 @@ class Pages:
         """
 
         def told(connection: Connection, now: datetime) -> Page:
-            explanation = explain(connection, self._wiring.rulebook, table, identity, now)
+            explanation = explain(connection, self._wiring.rulebook, self._wiring.settings.mail, table, identity, now)
             return {"case": explanation, "stories": [(story, timeline(story, now)) for story in explanation.stories]}
 
         return self._read(told)
