@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, UniqueConstraint, select
 
 from returnclock import problems
-from returnclock.facts import read_archived, read_facts
+from returnclock.facts import policy_of, read_archived, read_facts
 from returnclock.faults import Fault, faults_of_rows, faults_of_vacations, is_sound_order
 from returnclock.holds import unfinished, until_when
 from returnclock.kinds import DeadlineKind
@@ -116,6 +116,7 @@ class Batch:
         work.changed += settle(self.connection, self.hand, self.now, kind, work.stopped)
         work.changed += withdraw(self.connection, self.hand, self.now, kind, work.fired)
         note_reverted(self.connection, self.hand, self.now, kind, work.reverted)
+        stamping.freeze(kind, [policy_of(self.book, kind, row) for row in work.counted_by_rule()])
         work.changed += insert_deadlines(stamping, kind, work.new, kept, work.faults)
         if work.new:
             self.stamped[kind] = [row.subject_id for row in work.new]
@@ -172,6 +173,10 @@ class _Work:
             else:
                 self.reverted.append(current.id)
                 self._reopened_after_firing(row, current)
+
+    def counted_by_rule(self) -> list[Row[Any]]:
+        """The rows that are counted by the rule of today: all but those that run again with the date that they had."""
+        return self.new + [row for row, _ in self.again] if self.kind.reopening == "restarts" else self.new
 
     def leave_what_was_archived(self, archived: Mapping[str, Sequence[Any]]) -> None:
         """A deadline that fired, however long ago, does not fire again from the same start."""

@@ -6,7 +6,10 @@ import pytest
 
 from returnclock import guards, turnstile
 from returnclock.database import writing
+from returnclock.ledger import Hand
 from returnclock.rulebook import Guards
+from returnclock.stamp_batch import Batch
+from returnclock.tables import clock
 from returnclock.tables.interventions import bursts
 from tests.database.market import MONDAY, Market
 from tests.database.two_at_once import at_once, meeting
@@ -41,3 +44,24 @@ def test_two_who_come_to_a_turnstile_for_the_first_time_find_one_row(market: Mar
     with meeting(market, "INSERT", nth=1), at_once(come, come) as (said, faults):
         assert (said, faults) == (["gate", "gate"], [])
     assert [row.kind for row in market.rows(bursts)] == ["gate"]
+
+
+def test_two_stamps_that_first_use_the_same_policies_come_one_after_the_other(market: Market) -> None:
+    market.configure(
+        '[[policy.seller_response.override]]\nwhen = { country = "DE" }\nperiod = "3 business days"\n'
+        '[[policy.seller_response.override]]\nwhen = { country = "FR" }\nperiod = "4 business days"\n'
+    )
+    countries = ("DE", "FR", "FR", "DE")
+    a, b, c, d = (market.dispute(id=700 + n, order_id=market.order(country=one)) for n, one in enumerate(countries))
+    market.sql("DELETE FROM clock_changes")
+
+    def stamp(*disputes: int) -> int:
+        with writing(market.engine) as connection:
+            batch = Batch(connection, market.wiring.rulebook, Hand("clock"), MONDAY)
+            batch.of_table("disputes", set(map(str, disputes)))
+            return batch.tally.of("seller_response").changed
+
+    both = (lambda: stamp(a, b)), (lambda: stamp(c, d))
+    with meeting(market, "INTO clock_policies", nth=2), at_once(*both) as (said, faults):
+        assert (said, faults) == ([2, 2], [])
+    assert len(market.rows(clock.policies, kind="seller_response")) == 2
