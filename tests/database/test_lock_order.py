@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from returnclock import guards, turnstile
+from returnclock import guards, problems, turnstile
 from returnclock.database import writing
+from returnclock.faults import Fault
 from returnclock.ledger import Hand
 from returnclock.rulebook import Guards
 from returnclock.stamp_batch import Batch
 from returnclock.tables import clock
 from returnclock.tables.interventions import bursts
-from tests.database.market import MONDAY, Market
+from tests.database.market import DAY, MONDAY, Market
 from tests.database.two_at_once import at_once, meeting
 
 
@@ -65,3 +68,33 @@ def test_two_stamps_that_first_use_the_same_policies_come_one_after_the_other(ma
     with meeting(market, "INTO clock_policies", nth=2), at_once(*both) as (said, faults):
         assert (said, faults) == ([2, 2], [])
     assert len(market.rows(clock.policies, kind="seller_response")) == 2
+
+
+def test_two_who_see_the_same_problems_again_come_one_after_the_other(market: Market) -> None:
+    faults = [Fault("sellers", str(number), "no_address", "no notice can reach it") for number in (1, 2)]
+
+    def see(these: Sequence[Fault]) -> int:
+        with writing(market.engine) as connection:
+            return problems.record(connection, (), these, MONDAY + DAY)
+
+    see(faults)
+    with (
+        meeting(market, "UPDATE clock_problems", nth=2),
+        at_once(lambda: see(faults), lambda: see(faults[::-1])) as (said, told),
+    ):
+        assert (said, told) == ([0, 0], [])
+
+
+def test_one_who_sees_a_problem_mended_and_one_who_sees_it_again_come_one_after_the_other(market: Market) -> None:
+    faults = [Fault("sellers", str(number), "no_address", "no notice can reach it") for number in (1, 2)]
+
+    def see(still: Fault, mended: Fault) -> int:
+        with writing(market.engine) as connection:
+            return problems.record(connection, [(mended.table_name, mended.subject_id)], [still], MONDAY + DAY)
+
+    with writing(market.engine) as connection:
+        problems.record(connection, (), faults, MONDAY)
+    one, other = faults
+    both = (lambda: see(one, other)), (lambda: see(other, one))
+    with meeting(market, "UPDATE clock_problems", nth=2), at_once(*both) as (_, told):
+        assert told == []
