@@ -4,7 +4,7 @@ A page is judged by `recount` without locks and written in one transaction that 
 with the same policy and dates as when it was judged, and no notice has promised a later day meanwhile. What changed in between
 stays as it is. A crash leaves whole pages, and a second run finds the rest. Imports recount.
 
-Order of locks: deadlines, policies, notices. A notice that is being written holds its lock until its text is fixed, so it is
+Locks are taken in the order that `sweep` tells. A notice that is being written holds its lock until its text is fixed, so it is
 waited for, and counts as a promise.
 """
 
