@@ -148,9 +148,13 @@ def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime) -> C
     Raises:
         BadPolicy: the date lies beyond what calendars know.
     """
+    return count_by(book, policy_of(book, kind, facts), kind, facts, starts)
+
+
+def policy_of(book: Rulebook, kind: DeadlineKind, facts: Any) -> Policy:
+    """The policy by which a row is counted from its start."""
     rule = book.rules[kind.name]
-    policy = rule.policy_for(facts._mapping) if rule.overrides else rule.policy
-    return count_by(book, policy, kind, facts, starts)
+    return rule.policy_for(facts._mapping) if rule.overrides else rule.policy
 
 
 def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, starts: datetime) -> Counted:

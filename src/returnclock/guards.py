@@ -1,7 +1,7 @@
 """Guards: what keeps a deadline that is due from taking effect: a hold, a pause, a burst cap, a warning that is not out.
 
 Each is a condition of the claim, or a count under the lock of a row, so that any number of workers honour it together.
-Imports interventions, outbox and ledger.
+Imports interventions, turnstile, outbox and ledger.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, false, func, or_, select, update
 
-from returnclock import holds, ledger, outbox, pauses, unfireable
-from returnclock.database import insert_new
+from returnclock import holds, ledger, outbox, pauses, turnstile, unfireable
 from returnclock.interventions import standing
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
@@ -46,8 +45,7 @@ def room(connection: Connection, kind: DeadlineKind, now: datetime, guards: Guar
     """How many of ``size`` deadlines may take effect within this minute; the kind's row stays locked until they have."""
     if guards.burst_a_minute is None:
         return size
-    connection.execute(insert_new(connection, bursts, (bursts.c.kind,)), [{"kind": kind.name, "since": now, "fired": 0}])
-    row = connection.execute(select(bursts).where(bursts.c.kind == kind.name).with_for_update()).one()
+    row = turnstile.passed(connection, kind.name, now)
     if now - row.since >= A_MINUTE:
         connection.execute(update(bursts).where(bursts.c.kind == kind.name).values(since=now, fired=0))
         return min(size, guards.burst_a_minute)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, update
 from returnclock.database import insert_new
 from returnclock.faults import Fault
 from returnclock.tables.clock import CANNOT_FIRE, problems
-from returnclock.tables.keys import among
+from returnclock.tables.keys import among, by_index
 from returnclock.tables.types import LONGEST_KEY
 
 _KEY = (problems.c.table_name, problems.c.subject_id, problems.c.kind, problems.c.code)
@@ -48,11 +48,20 @@ def record(connection: Connection, looked_at: Iterable[tuple[str, str]], faults:
         for key, row in known.items()
         if key not in wanted and key[:2] in asked and row.resolved_at is None and row.code != CANNOT_FIRE
     ]
+    lock(connection, [*mended, *(row.id for key, row in known.items() if key in wanted)])
     if mended:
         connection.execute(update(problems).where(among(problems.c.id, mended)).values(resolved_at=now))
     _renew(connection, known, wanted, now)
     _insert(connection, [fault for key, fault in sorted(wanted.items()) if key not in known], now)
     return sum(1 for key in wanted if key not in known or known[key].resolved_at is not None)
+
+
+def lock(connection: Connection, ids: Iterable[int]) -> None:
+    """Lock problems before any of them is written, by id: of two who write the same ones the second waits for the first."""
+    chosen = sorted(ids)
+    if chosen:
+        locking = by_index(select(problems.c.id).where(among(problems.c.id, chosen)), problems).order_by(problems.c.id)
+        connection.execute(locking.with_for_update()).close()
 
 
 def _renew(connection: Connection, known: dict[Any, Any], wanted: dict[Any, Fault], now: datetime) -> None:

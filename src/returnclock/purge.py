@@ -17,9 +17,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, and_, insert, literal, or_, select, true, update
+from sqlalchemy import Connection, Engine, Row, Select, Table, and_, insert, literal, or_, select, true, update
 
-from returnclock import histogram
+from returnclock import claims, histogram
 from returnclock.batches import in_rounds
 from returnclock.bulk import delete_rows
 from returnclock.clock import Clock
@@ -55,7 +55,7 @@ class _Move:
         with writing(self.engine) as connection:
             now = self.clock.now(connection)
             rows = connection.execute(self._settled(now - self.retained).limit(size)).all()
-            ids = _without_unsent(connection, self._at_rest(connection, [row.id for row in rows]))
+            ids = _without_unsent(connection, self._at_rest(connection, rows))
             for table in (outbox, events, deadlines):
                 _move(connection, table, ids, now)
         if rows:
@@ -68,7 +68,7 @@ class _Move:
 
     def _settled(self, before: datetime) -> Select[Any]:
         chosen = (
-            select(deadlines.c.id, deadlines.c.settled_at)
+            select(deadlines.c.id, deadlines.c.subject_id, deadlines.c.settled_at)
             .where(deadlines.c.kind == self.kind.name, deadlines.c.settled_at < before)
             .where(deadlines.c.state.in_(("met", "fired", "void")))
             .order_by(deadlines.c.settled_at, deadlines.c.id)
@@ -76,14 +76,11 @@ class _Move:
         )
         return chosen if self.after is None else chosen.where(beyond((deadlines.c.settled_at, deadlines.c.id), self.after))
 
-    def _at_rest(self, connection: Connection, ids: Sequence[int]) -> list[int]:
+    def _at_rest(self, connection: Connection, rows: Sequence[Row[Any]]) -> list[int]:
         """Those of the deadlines whose row no longer runs from their start."""
-        if not ids:
-            return []
-        # By their ids, as `claims` does it: a condition of the statement that finds them reads all subjects for each batch.
-        true = select(deadlines.c.id).join(self.kind.subject, self.kind.still_true()).where(among(deadlines.c.id, ids))
-        running = set(connection.execute(true).scalars())
-        return [one for one in ids if one not in running]
+        # Not as a condition of the statement that finds them: it would read all subjects for each batch.
+        running = claims.still_true(connection, self.kind, rows) if rows else set()
+        return [row.id for row in rows if row.id not in running]
 
 
 def purge(

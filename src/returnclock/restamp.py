@@ -4,8 +4,8 @@ A page is judged by `recount` without locks and written in one transaction that 
 with the same policy and dates as when it was judged, and no notice has promised a later day meanwhile. What changed in between
 stays as it is. A crash leaves whole pages, and a second run finds the rest. Imports recount.
 
-Order of locks: deadlines before notices, each by id. A notice that is being written holds its lock until its text is fixed, so
-it is waited for, and counts as a promise.
+Locks are taken in the order that `sweep` tells. A notice that is being written holds its lock until its text is fixed, so it is
+waited for, and counts as a promise.
 """
 
 from __future__ import annotations
@@ -126,6 +126,7 @@ def _write(plan: Plan, kind: DeadlineKind, moves: Sequence[Move]) -> list[str]:
         unchanged = _unchanged(connection, moves)
         unchanged -= covered(connection, kind, standing(connection, now), sorted(unchanged))
         locked = [move for move in moves if move.kept.id in unchanged]
+        stamping.freeze(kind, [move.counted.policy for move in locked if move.counted])
         promised = _promised(connection, locked)
         rows, told, became = [], [], []
         for move in locked:

@@ -14,7 +14,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from returnclock import pauses
 from returnclock.clock import FrozenClock
@@ -97,7 +97,7 @@ def _recorded(
 ) -> dict[str, Any]:
     """Do the task between the two transactions that keep its row; the witnesses are told when the second is committed."""
     begun = perf_counter()
-    run_id, now = retried(lambda: _begin(wiring, task, trigger, actor, celery_task_id))
+    run_id, now = _begun(wiring, task, trigger, actor, celery_task_id)
     with in_run(run_id, task):
         seen.begins(run_id)
         try:
@@ -147,7 +147,7 @@ def _rest(wiring: Wiring, task: str, actor: str, celery_task_id: str | None) -> 
 
 def performed(wiring: Wiring, task: str, *, actor: str, act: Callable[[Hand], dict[str, Any]]) -> dict[str, Any]:
     """Do what a command of an operator does, with a row in ``clock_runs`` as for a task; ``act`` returns the result."""
-    run_id, _ = retried(lambda: _begin(wiring, task, "cli", actor, None))
+    run_id, _ = _begun(wiring, task, "cli", actor, None)
     try:
         result = act(Hand(actor, run_id)) | {"task": task, "run_id": run_id}
     except BaseException as fault:
@@ -180,10 +180,31 @@ def _hand(trigger: Trigger, actor: str) -> str:
     return "clock" if trigger == "beat" else actor
 
 
-def _begin(wiring: Wiring, task: str, trigger: str, actor: str, celery_task_id: str | None) -> tuple[int, datetime]:
-    with writing(wiring.engine) as connection:
-        now = wiring.clock.now(connection)
-        return _insert(connection, now, task, trigger, actor, celery_task_id), now
+def _begun(wiring: Wiring, task: str, trigger: str, actor: str, celery_task_id: str | None) -> tuple[int, datetime]:
+    """Write the row of a run that begins: one row, though nobody was told that it was committed.
+
+    Another would look for minutes like a run that goes on, and `deliver` begins none beside one that the mail server keeps.
+
+    Returns:
+        its id, and when it began.
+    """
+    tried: list[tuple[int, datetime]] = []
+
+    def begin() -> tuple[int, datetime]:
+        with writing(wiring.engine) as connection:
+            if tried and _is_there(connection, task, *tried[-1]):
+                return tried[-1]
+            now = wiring.clock.now(connection)
+            tried.append((_insert(connection, now, task, trigger, actor, celery_task_id), now))
+            return tried[-1]
+
+    return retried(begin)
+
+
+def _is_there(connection: Connection, task: str, run_id: int, began: datetime) -> bool:
+    # By more than its id, which SQLite gives to another run where this one was rolled back.
+    mine = (runs.c.id == run_id, runs.c.task == task, runs.c.host == socket.gethostname(), runs.c.started_at == began)
+    return connection.execute(select(runs.c.id).where(*mine)).first() is not None
 
 
 def _insert(connection: Connection, now: datetime, task: str, trigger: str, actor: str, celery_task_id: str | None) -> int:

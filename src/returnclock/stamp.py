@@ -1,13 +1,14 @@
 """Stamp: gives rows that run a due date, and settles the deadlines of rows that stopped running.
 
 It works from ``clock_changes``, in batches of one transaction each: what changed is read as it stands now, so a change that
-is noted twice, late or out of order does no harm. Imports the noun rooms.
+is noted twice, late or out of order does no harm. A row of which somebody has a deadline in hand is put off, and noted anew.
+Imports the noun rooms.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, Engine, exists, func, insert, select
 
 from returnclock import problems
 from returnclock.batches import counted, in_halves, until_short
-from returnclock.bulk import delete_rows
+from returnclock.bulk import delete_rows, insert_rows
 from returnclock.clock import Clock
 from returnclock.database import reading, retried, writing
 from returnclock.faults import Fault
@@ -38,6 +39,7 @@ class _Run:
     """What one run works with.
 
     inspected: the keys of rows of each table that were looked at for faults. in_hand: the changes that the last batch took.
+    before: the first change that this run has put off, at which it ends; None while there is none.
     """
 
     engine: Engine
@@ -47,6 +49,7 @@ class _Run:
     tally: Tally = field(default_factory=Tally)
     inspected: defaultdict[str, set[Any]] = field(default_factory=partial(defaultdict, set))
     in_hand: Sequence[Any] = ()
+    before: int | None = None
 
 
 def stamp(
@@ -103,16 +106,16 @@ def _batch_or_halves(run: _Run, size: int) -> int:
     return in_halves(partial(_batch_or_halves, run), size)
 
 
-def _take(connection: Connection, size: int) -> Sequence[Any]:
-    columns = (changes.c.id, changes.c.table_name, changes.c.subject_id)
-    chosen = select(*columns).order_by(changes.c.id).limit(size)
+def _take(connection: Connection, size: int, before: int | None = None) -> Sequence[Any]:
+    chosen = select(changes).order_by(changes.c.id).limit(size)
+    chosen = chosen if before is None else chosen.where(changes.c.id < before)
     return connection.execute(chosen.with_for_update(skip_locked=True)).all()
 
 
 def _batch(run: _Run, size: int) -> int:
     run.in_hand = ()
     with writing(run.engine) as connection:
-        run.in_hand = taken = _take(connection, size)
+        run.in_hand = taken = _take(connection, size, run.before)
         touched: defaultdict[str, set[str]] = defaultdict(set)
         for change in taken:
             touched[change.table_name].add(change.subject_id)
@@ -121,9 +124,11 @@ def _batch(run: _Run, size: int) -> int:
         for table_name, subject_ids in sorted(touched.items()):
             batch.of_table(table_name, subject_ids)
         batch.record_problems()
+        first_put_off = _put_off(connection, taken, batch.put_off)
         if taken:
             delete_rows(connection, changes, [change.id for change in taken])
     # Only now: what a batch that was rolled back had seen must be seen again.
+    run.before = run.before or first_put_off
     for name, keys in batch.seen.items():
         run.inspected[name] |= keys
     if sum(map(len, run.inspected.values())) > MOST_REMEMBERED:
@@ -131,6 +136,25 @@ def _batch(run: _Run, size: int) -> int:
     run.tally.add(batch.tally)
     retried(partial(_look_again, run.engine, batch.stamped))
     return len(taken)
+
+
+def _put_off(connection: Connection, taken: Sequence[Any], rows: Collection[tuple[str, str]]) -> int | None:
+    """Note rows once more, behind all others, so that these come first; with the moment at which they were noted before.
+
+    Refused: to leave the changes where they are. A thousand of them would be all that a ``limit`` of a thousand ever takes.
+
+    Returns:
+        the id of the first new change, None where nothing is put off.
+    """
+    if not rows:
+        return None
+    noted = {(change.table_name, change.subject_id): change.noted_at for change in reversed(taken)}
+    oldest = taken[0].noted_at  # for an order, of which only its dispute was noted
+    again = [
+        {"table_name": table_name, "subject_id": subject_id, "noted_at": noted.get((table_name, subject_id), oldest)}
+        for table_name, subject_id in sorted(rows)
+    ]
+    return min(int(row.id) for row in insert_rows(connection, changes, again, returning=(changes.c.id,)))
 
 
 def _look_again(engine: Engine, stamped: Mapping[DeadlineKind, Sequence[str]]) -> None:

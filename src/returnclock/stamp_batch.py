@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, UniqueConstraint, select
+from sqlalchemy import Connection, Row, Select, UniqueConstraint, select
 
 from returnclock import problems
-from returnclock.facts import read_archived, read_facts
+from returnclock.facts import policy_of, read_archived, read_facts
 from returnclock.faults import Fault, faults_of_rows, faults_of_vacations, is_sound_order
 from returnclock.holds import unfinished, until_when
 from returnclock.kinds import DeadlineKind
@@ -37,6 +38,7 @@ class Batch:
 
     inspected: by table, the rows around (orders, parties) that an earlier batch of the run has looked at for faults.
     seen: those that this batch has looked at. stamped: the subjects that got new deadlines, by kind.
+    put_off: the rows (table, id) of which somebody has a deadline in hand; they must be looked at again.
     """
 
     connection: Connection
@@ -46,6 +48,7 @@ class Batch:
     inspected: Mapping[str, set[Any]] = field(default_factory=dict)
     seen: defaultdict[str, set[Any]] = field(default_factory=partial(defaultdict, set))
     stamped: dict[DeadlineKind, list[str]] = field(default_factory=dict)
+    put_off: set[tuple[str, str]] = field(default_factory=set)
     tally: Tally = field(default_factory=Tally)
     _asked: set[tuple[str, str]] = field(default_factory=set)
     _faults: list[Fault] = field(default_factory=list)
@@ -70,14 +73,17 @@ class Batch:
 
     def record_problems(self) -> None:
         """Say in ``clock_problems`` what is wrong with the rows of all tables; the last that a batch does."""
-        self.tally.problems += problems.record(self.connection, self._asked, self._faults, self.now)
+        # Not all that may be wrong with what was put off has been asked: nothing of it counts as mended.
+        self.tally.problems += problems.record(self.connection, self._asked - self.put_off, self._faults, self.now)
 
     def _of_kind(self, kind: DeadlineKind, subject_ids: set[str], around: defaultdict[str, set[Any]]) -> list[Fault]:
-        # Deadlines first, under lock, then the rows: a sweep that is just firing one is waited for, and what it did to the
-        # row is then seen. The other way round its work would look like a re-opening.
-        kept = self._under_lock(kind, subject_ids)
+        # Deadlines first, under lock, then the rows: what a sweep has done to a row is then seen with what it did to the
+        # deadline. The other way round its work would look like a re-opening.
+        kept, in_hand = self._under_lock(kind, subject_ids)
+        self.put_off |= {(kind.subject.name, subject_id) for subject_id in in_hand}
+        keys = keys_of(subject_ids - in_hand, kind.subject_key)
         expected_before = self.now - self.book.guards.start_expected_within
-        rows = read_facts(self.connection, kind, keys_of(subject_ids, kind.subject_key), awaited_before=expected_before)
+        rows = read_facts(self.connection, kind, keys, awaited_before=expected_before)
         work = _Work(kind, self.now, self.book.rules[kind.name].effective_from, expected_before)
         work.fired = [one.id for those in kept.values() for one in those if one.state == "fired"]
         for row in rows:
@@ -94,13 +100,33 @@ class Batch:
         self._count(kind, work, len(subject_ids))
         return work.faults
 
-    def _under_lock(self, kind: DeadlineKind, subject_ids: set[str]) -> defaultdict[str, list[Row[Any]]]:
+    def _under_lock(
+        self, kind: DeadlineKind, subject_ids: set[str]
+    ) -> tuple[defaultdict[str, list[Row[Any]]], AbstractSet[str]]:
+        """Lock the deadlines of the subjects; nobody is waited for.
+
+        Refused: to wait. An operator who extends or undoes thousands has them in hand for minutes, and all that is behind one
+        of them, new rows too, would go without a date for as long.
+
+        Returns:
+            the deadlines by subject, and the subjects of which somebody has one in hand; of those no deadline is returned.
+        """
         kept: defaultdict[str, list[Row[Any]]] = defaultdict(list)
         chosen = select(deadlines).where(deadlines.c.kind == kind.name, among(deadlines.c.subject_id, subject_ids))
         chosen = by_index(chosen, deadlines, str(_BY_SUBJECT.name))
-        for row in self.connection.execute(chosen.order_by(deadlines.c.id).with_for_update()).all():
-            kept[row.subject_id].append(row)
-        return kept
+        rows = self.connection.execute(chosen.order_by(deadlines.c.id).with_for_update(skip_locked=True)).all()
+        in_hand = self._in_hand(chosen, {row.id for row in rows})
+        for row in rows:
+            if row.subject_id not in in_hand:
+                kept[row.subject_id].append(row)
+        return kept, in_hand
+
+    def _in_hand(self, chosen: Select[Any], locked: AbstractSet[int]) -> AbstractSet[str]:
+        """The subjects of the chosen deadlines of which one is not locked; asked afterwards, one written since counts too."""
+        if self.connection.dialect.name == "sqlite":  # nobody else writes meanwhile
+            return _NONE
+        there = self.connection.execute(chosen.with_only_columns(deadlines.c.id, deadlines.c.subject_id))
+        return {row.subject_id for row in there if row.id not in locked}
 
     def _look_around(self, rows: Sequence[Any], around: defaultdict[str, set[Any]]) -> None:
         around["sellers"].update([row.seller for row in rows])
@@ -116,6 +142,7 @@ class Batch:
         work.changed += settle(self.connection, self.hand, self.now, kind, work.stopped)
         work.changed += withdraw(self.connection, self.hand, self.now, kind, work.fired)
         note_reverted(self.connection, self.hand, self.now, kind, work.reverted)
+        stamping.freeze(kind, [policy_of(self.book, kind, row) for row in work.counted_by_rule()])
         work.changed += insert_deadlines(stamping, kind, work.new, kept, work.faults)
         if work.new:
             self.stamped[kind] = [row.subject_id for row in work.new]
@@ -172,6 +199,10 @@ class _Work:
             else:
                 self.reverted.append(current.id)
                 self._reopened_after_firing(row, current)
+
+    def counted_by_rule(self) -> list[Row[Any]]:
+        """The rows that are counted by the rule of today: all but those that run again with the date that they had."""
+        return self.new + [row for row, _ in self.again] if self.kind.reopening == "restarts" else self.new
 
     def leave_what_was_archived(self, archived: Mapping[str, Sequence[Any]]) -> None:
         """A deadline that fired, however long ago, does not fire again from the same start."""

@@ -3,8 +3,22 @@
 A batch is one transaction: claim, change the subjects, settle the deadlines, write the ledger, queue the notices. Every
 statement restates the conditions, and the counts must agree or the whole batch rolls back. Imports the noun rooms.
 
-Order of locks, for every room that writes: holds and vacations, deadlines, subjects, notices, each by id. Claims take deadlines
-as they fall due, and skip what is locked: so no sweep waits for a front end, and none can deadlock.
+Order of locks, for every room that writes:
+
+1. ``clock_bursts``: one row, of a kind under a cap or of all vacations (`turnstile`).
+2. ``clock_holds``, then ``clock_vacations``, by id.
+3. ``clock_deadlines``: claims as they fall due, all others by id. Sweep, stamp, purge and an operator's pages skip what is
+   locked; hold, resume and restamp wait for it.
+4. The subjects and the rows beside them (`neighbours`). Nobody waits for these.
+5. ``clock_policies``, by digest; they are inserted and never changed. Then new deadlines, by subject.
+6. ``clock_outbox``, by id; hold and resume need none of it.
+7. ``clock_problems``, by id, then new ones by their key.
+
+Events, changes, runs and the histogram are only inserted, or skipped where they are locked. A vacation goes back to deadlines
+after the problems of its own row, and waits for nobody from there on. So no sweep waits for a front end, and none can deadlock.
+
+One intervention can: of a scope that is undone the notices of each page are locked after those of the page before, whatever
+their ids. Where a worker with letters in hand comes from the other side, one of the two is begun anew.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from returnclock.kinds import DeadlineKind
 from returnclock.sqlstates import reason_of
 from returnclock.tables.clock import CANNOT_FIRE, deadlines, is_set_aside
 from returnclock.tables.clock import problems as kept
+from returnclock.tables.keys import among
 
 AGAIN_AFTER = timedelta(minutes=5)
 
@@ -55,4 +56,7 @@ def close_mended(connection: Connection, now: datetime) -> int:
     """
     waits: Any = (deadlines.c.kind == kept.c.kind, deadlines.c.subject_id == kept.c.subject_id, deadlines.c.due_at <= now)
     due = exists().where(*waits, deadlines.c.state == "running").correlate(kept)
-    return connection.execute(update(kept).where(is_set_aside, ~due).values(resolved_at=now)).rowcount
+    mended = connection.execute(select(kept.c.id).where(is_set_aside, ~due)).scalars().all()
+    problems.lock(connection, mended)
+    closing = update(kept).where(among(kept.c.id, mended), is_set_aside, ~due)
+    return connection.execute(closing.values(resolved_at=now)).rowcount if mended else 0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, exists, select, update
@@ -37,6 +37,14 @@ class Stamping:
     hand: Hand
     now: datetime
     policy_ids: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def freeze(self, kind: DeadlineKind, used: Iterable[Policy]) -> None:
+        """Write those of the policies of a kind that are used for the first time: in one order, whatever their rows' order is.
+
+        Two batches that wrote them in opposite orders would wait for one another's unique keys.
+        """
+        for _, policy in sorted({one.digest: one for one in used}.items(), key=itemgetter(0)):
+            self.policy_id(kind, policy)
 
     def policy_id(self, kind: DeadlineKind, policy: Policy) -> int:
         """The row in ``clock_policies`` that freezes this policy, written when it is first used."""

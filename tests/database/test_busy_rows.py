@@ -14,6 +14,10 @@ from sqlalchemy.exc import OperationalError
 from returnclock.errors import CommitUncertain, Refused, ReturnclockError
 from returnclock.ops import extend as extending
 from returnclock.ops import turn
+from returnclock.ops.pause import pause, unpause
+from returnclock.ops.requeue import requeue
+from returnclock.tables.clock import events, runs
+from returnclock.tables.interventions import pauses
 from tests.database.desk import Operator
 from tests.database.market import DAY, HOUR, MONDAY, Market
 
@@ -150,14 +154,13 @@ def test_an_intervention_whose_connection_was_lost_before_its_end_is_done_once(
     assert market.deadline("seller_response", dispute).promised_at == DUE + 2 * DAY
 
 
-@pytest.mark.parametrize("is_committed", [False, True])
-def test_an_extension_of_which_nobody_knows_whether_it_was_committed_is_never_given_twice(
-    market: Market, operator: Operator, dispute: int, is_committed: bool
-) -> None:
+@contextmanager
+def lost_at_its_commit(market: Market, words: str, is_committed: bool) -> Iterator[None]:
+    """The connection of the first transaction with such a statement is lost when it commits: before that is done, or after."""
     lost: list[bool] = []
 
     def losing(connection: Connection) -> None:
-        if not lost and connection.info.pop("extends", False):
+        if not lost and connection.info.pop("is_meant", False):
             lost.append(True)
             number = number_of(connection)
             if is_committed:
@@ -166,19 +169,93 @@ def test_an_extension_of_which_nobody_knows_whether_it_was_committed_is_never_gi
             killed_by(market, number)
 
     def seen(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("UPDATE clock_deadlines"):
-            connection.info["extends"] = True
+        if statement.startswith(words) and not lost:
+            connection.info["is_meant"] = True
 
     event.listen(market.engine, "before_cursor_execute", seen)
     event.listen(market.engine, "commit", losing)
     try:
-        with pytest.raises(CommitUncertain, match="not known whether it was done"):
-            operator.extend("disputes", dispute, add="2 days")
+        yield
     finally:
         event.remove(market.engine, "commit", losing)
         event.remove(market.engine, "before_cursor_execute", seen)
 
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_an_extension_of_which_nobody_knows_whether_it_was_committed_is_never_given_twice(
+    market: Market, operator: Operator, dispute: int, is_committed: bool
+) -> None:
+    losing = lost_at_its_commit(market, "UPDATE clock_deadlines", is_committed)
+    with losing, pytest.raises(CommitUncertain, match="not known whether it was done"):
+        operator.extend("disputes", dispute, add="2 days")
+
     assert market.deadline("seller_response", dispute).promised_at == DUE + is_committed * 2 * DAY
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_a_pause_of_which_nobody_knows_whether_it_was_committed_is_never_ordered_twice(
+    market: Market, operator: Operator, is_committed: bool
+) -> None:
+    losing = lost_at_its_commit(market, "INSERT INTO clock_pauses", is_committed)
+    with losing, pytest.raises(CommitUncertain, match="for seller_response"):
+        pause(operator.desk(), "kind", "seller_response")
+
+    assert [row.name for row in market.rows(pauses)] == is_committed * ["seller_response"]
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_a_requeue_of_which_nobody_knows_whether_it_was_committed_is_not_said_to_have_found_nothing(
+    market: Market, operator: Operator, dispute: int, is_committed: bool
+) -> None:
+    market.run("escalate-disputes", at=DUE)
+    market.sql("UPDATE clock_outbox SET state = 'dead', next_attempt_at = NULL")
+    losing = lost_at_its_commit(market, "UPDATE clock_outbox", is_committed)
+    with losing, pytest.raises(CommitUncertain, match="for the notices"):
+        requeue(operator.desk(), ())
+
+    assert {row.state for row in market.notices()} == {"queued" if is_committed else "dead"}
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_a_run_of_which_nobody_knows_whether_its_beginning_was_committed_has_one_row(
+    market: Market, is_committed: bool
+) -> None:
+    with lost_at_its_commit(market, "INSERT INTO clock_runs", is_committed):
+        result = market.run("deliver-mail", trigger="manual", actor="maria")
+
+    assert [(row.id, row.state) for row in market.rows(runs)] == [(result["run_id"], "succeeded")]
+
+
+OF_ITSELF: dict[str, tuple[str, Callable[[Operator], Any]]] = {
+    "pause": ("INSERT INTO clock_pauses", lambda operator: pause(operator.desk(), "kind", "seller_response")["what"]),
+    "unpause": ("UPDATE clock_pauses", lambda operator: unpause(operator.desk(), "task", "deliver-mail")["ended"]),
+    "requeue": ("UPDATE clock_outbox", lambda operator: requeue(operator.desk(), ())["matched"]),
+}
+
+
+@pytest.mark.parametrize("name", OF_ITSELF)
+def test_what_a_deadlock_rolled_back_is_begun_anew_by_itself(
+    market: Market, operator: Operator, dispute: int, name: str
+) -> None:
+    words, act = OF_ITSELF[name]
+    market.run("escalate-disputes", at=DUE)
+    market.sql("UPDATE clock_outbox SET state = 'dead', next_attempt_at = NULL")
+    pause(operator.desk(), "task", "deliver-mail")
+    failed: list[bool] = []
+
+    def as_in_a_deadlock(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(words) and not failed:
+            failed.append(True)
+            raise _refusal(connection, "40P01" if market.dialect == "postgresql" else "1213")
+
+    event.listen(market.engine, "after_cursor_execute", as_in_a_deadlock)
+    try:
+        assert act(operator) in ("kind", 1, 2)
+    finally:
+        event.remove(market.engine, "after_cursor_execute", as_in_a_deadlock)
+
+    told = {"pause": "pause:begun", "unpause": "pause:ended", "requeue": "notice:requeued"}[name]
+    assert (failed, [row.event for row in market.rows(events)].count(told)) == ([True], 2 if name == "pause" else 1)
 
 
 def test_what_is_answered_while_an_operator_waits_is_not_fired(market: Market, operator: Operator, dispute: int) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event, select, update
 
+from returnclock import claims, schema
 from returnclock.cli.report import gather
-from returnclock.database import reading
+from returnclock.database import reading, writing
+from returnclock.engines import open_engine
 from returnclock.forecast import forecast
 from returnclock.history import chosen_runs, failures_by_error
 from returnclock.recount import recounted
+from returnclock.tables.clock import deadlines
+from returnclock.tables.keys import among, keys_of
 from tests.database.market import DAY, MONDAY, Market
 
 # One row, and what is gone when it is done: its number is that of the backlog.
@@ -101,3 +106,39 @@ def test_what_is_settled_is_not_read_to_count_what_is_live(sqlite_market: Market
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
             steps = [row[-1] for row in plan if "clock_deadlines" in row[-1]]
             assert all(any(index in step for index in serving) for step in steps), f"{steps} in {statement}"
+
+
+@pytest.mark.parametrize("kind_name", ["seller_response", "return_window", "refund_completion"])
+def test_what_still_runs_is_found_by_the_rows_own_keys_before_there_are_statistics(
+    postgres_url: str, tmp_path: Path, kind_name: str
+) -> None:
+    number, page = 2000, 500
+    engine = open_engine(postgres_url)
+    schema.upgrade(engine)
+    market = Market(engine, tmp_path)
+    for table in ("clock_deadlines", "disputes", "orders", "refunds"):
+        market.sql(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    each = f"FROM generate_series(1, {number}) AS n"
+    market.sql(f"INSERT INTO orders (id, delivered_at) SELECT n, :at {each}", at=MONDAY)
+    market.sql(f"INSERT INTO orders (id) SELECT {number} + n {each}")
+    market.sql(f"INSERT INTO disputes (id, order_id, opened_at) SELECT n, {number} + n, :at {each}", at=MONDAY)
+    market.sql(f"INSERT INTO refunds (id, order_id, started_at) SELECT n, {number} + n, :at {each}", at=MONDAY)
+    market.run("stamp", at=MONDAY)
+    market.sweep_all(at=MONDAY + 30 * DAY)
+    kind = market.wiring.rulebook.kind(kind_name)
+    with writing(engine) as connection:
+        chosen = select(deadlines.c.id, deadlines.c.subject_id).where(deadlines.c.kind == kind_name)
+        rows = connection.execute(chosen.order_by(deadlines.c.id).limit(page)).all()
+        keys = keys_of([row.subject_id for row in rows], kind.subject_key)
+        back = {"orders": {"return_status": "open"}, "disputes": {"status": "awaiting_seller"}, "refunds": {"late_since": None}}
+        given_back = update(kind.subject).where(among(kind.subject_key, keys)).values(back[kind.subject.name])
+        connection.execute(given_back)
+        before = _deadlines_read(connection)
+        assert len(claims.still_true(connection, kind, rows)) == page
+        assert _deadlines_read(connection) - before <= 10 * number
+    engine.dispose()
+
+
+def _deadlines_read(connection: Connection) -> int:
+    counted = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'clock_deadlines'"
+    return int(connection.exec_driver_sql(counted).scalar_one())

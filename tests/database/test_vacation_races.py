@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 
 from returnclock import restamp as restamping
 from returnclock import stamp_batch
-from returnclock.errors import Refused, ReturnclockError
+from returnclock.errors import Refused
 from returnclock.ledger import Hand
 from returnclock.ops import turn, vacation
 from returnclock.ops import undo as undoing
@@ -23,6 +21,7 @@ from returnclock.restamp import Plan, restamp
 from returnclock.tables.interventions import vacations
 from tests.database.desk import Operator
 from tests.database.market import DAY, HOUR, MONDAY, Market
+from tests.database.two_at_once import at_once
 
 DUE = MONDAY + 5 * DAY
 MINUTE = timedelta(minutes=1)
@@ -228,28 +227,6 @@ def test_a_vacation_that_cannot_be_applied_keeps_no_sweep_and_no_other_seller_wa
 
 
 # -- two at once
-
-
-@contextmanager
-def at_once(*acts: Callable[[], Any]) -> Iterator[tuple[list[Any], list[str]]]:
-    """What each of them answered or was refused with, and what the database said against any."""
-    together, said, faults = threading.Barrier(len(acts)), [], []
-
-    def run(act: Callable[[], Any]) -> None:
-        together.wait()
-        try:
-            said.append(act())
-        except ReturnclockError as fault:
-            said.append(fault)
-        except DBAPIError as fault:
-            faults.append(str(fault.orig))
-
-    threads = [threading.Thread(target=run, args=[act]) for act in acts]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join(60)
-    yield said, faults
 
 
 def test_two_announcements_at_once_grant_no_more_than_the_cap(market: Market) -> None:

@@ -117,9 +117,8 @@ def errors(as_json: bool) -> None:
 @intervention
 def requeue(identities: tuple[int, ...], dead: bool, kind: str | None, group: str | None, **asked: Any) -> None:
     """Queue dead or suppressed notices again. What is no longer true is not sent all the same."""
-    from returnclock import outbox as room
     from returnclock.cli.intervene import desk_for
-    from returnclock.database import writing
+    from returnclock.ops import requeue as room
 
     if bool(identities) == bool(dead or kind or group):
         raise BadUsage(reason="Name the notices to requeue, or say --kind, --group, or --dead for all dead ones.")
@@ -128,12 +127,7 @@ def requeue(identities: tuple[int, ...], dead: bool, kind: str | None, group: st
 
     def carry_out(dry_run: bool) -> dict[str, Any]:
         desk = desk_for(wiring, asked["by"], asked["reason"], dry_run)
-        with writing(wiring.engine) as connection:
-            now, ids = wiring.clock.now(connection), list(identities) or None
-            how: dict[str, Any] = {"kind": of_kind, "group": group, "dry_run": dry_run}
-            done = room.requeue(connection, desk.hand, now, ids, desk.reason, **how)
-        found = {"matched": len(done), "requeued": [] if dry_run else done, "left_alone": sorted(set(identities) - set(done))}
-        return {**desk.said(), **found, "dry_run": dry_run}
+        return room.requeue(desk, identities, kind=of_kind, group=group)
 
     result = carried_out(carry_out, "matched", lambda n: f"queue {n} notices again", asked)
     missing = result["left_alone"]

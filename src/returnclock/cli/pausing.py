@@ -9,7 +9,7 @@ import click
 from returnclock.cli.asking import intervention, moment
 from returnclock.cli.intervene import desk_for, wired
 from returnclock.cli.output import instant, print_json
-from returnclock.errors import BadUsage, Refused, UnknownTask
+from returnclock.errors import UnknownTask
 
 if TYPE_CHECKING:
     from returnclock.wiring import Wiring
@@ -24,19 +24,13 @@ def pause(name: str, ends: str | None, **asked: Any) -> None:
 
     A kind that rests neither takes effect nor reminds; its deadlines go on counting. Use hold to stop the time.
     """
-    from returnclock import pauses
-    from returnclock.database import writing
+    from returnclock.ops import pause as room
 
     until = moment(ends)
     wiring = wired()
     what = _what(wiring, name)
     desk = desk_for(wiring, asked["by"], asked["reason"], asked["dry_run"])
-    with writing(wiring.engine) as connection:
-        now = wiring.clock.now(connection)
-        if until is not None and until <= now:
-            raise BadUsage(reason=f"The pause would end at {instant(until)}, which is past.")
-        number = None if desk.dry_run else pauses.begin(connection, desk.hand, now, what, name, desk.reason, until)
-    result = {"pause": number, "what": what, "name": name, **desk.said(), "until": until, "dry_run": desk.dry_run}
+    result = room.pause(desk, what, name, until)
     _tell(result, asked, f"{name} rests {f'until {instant(until)}' if until else 'until it is unpaused'}.")
 
 
@@ -45,18 +39,12 @@ def pause(name: str, ends: str | None, **asked: Any) -> None:
 @intervention
 def unpause(name: str, **asked: Any) -> None:
     """End the pause of a task or a kind."""
-    from returnclock import pauses
-    from returnclock.database import writing
+    from returnclock.ops import pause as room
 
     wiring = wired()
     what = _what(wiring, name)
     desk = desk_for(wiring, asked["by"], asked["reason"], asked["dry_run"])
-    with writing(wiring.engine) as connection:
-        now = wiring.clock.now(connection)
-        if pauses.of(connection, now, what, name) is None:
-            raise Refused(reason=f"{name} does not rest; there is nothing to unpause.")
-        ended = 0 if desk.dry_run else pauses.end(connection, desk.hand, now, what, name, desk.reason)
-    result = {"what": what, "name": name, **desk.said(), "ended": ended, "dry_run": desk.dry_run}
+    result = room.unpause(desk, what, name)
     _tell(result, asked, f"{name} works again.")
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, exists, literal, select, update
+from sqlalchemy import Connection, Row, bindparam, literal, select, update
 
-from returnclock import ledger, outbox
+from returnclock import claims, ledger, outbox
 from returnclock.errors import Refused
 from returnclock.facts import away_of
 from returnclock.kinds import DeadlineKind
@@ -23,7 +23,6 @@ from returnclock.promises import told_outcomes
 from returnclock.remaining import Dates, rearmed
 from returnclock.scopes import Scope
 from returnclock.tables.clock import deadlines, policies
-from returnclock.tables.keys import among
 from returnclock.telemetry import Event
 
 
@@ -76,9 +75,7 @@ def _undo_page(
     if desk.dry_run or not ready:
         return {"undone": len(ready)}
     give_back(connection, kind, ready, known, now)
-    ids = [row.id for row in ready]
-    true = exists().where(kind.still_true()).correlate(deadlines)
-    again = set(connection.execute(select(deadlines.c.id).where(among(deadlines.c.id, ids), true)).scalars())
+    again = claims.still_true(connection, kind, ready)
     away = away_of(connection, desk.book, kind, [row.subject_id for row in ready])
     moves, told = [], []
     for row in ready:

@@ -1,4 +1,7 @@
-"""Vacations of sellers: announced and taken back by hand, and applied to what runs. Imports vacations, turn and targets."""
+"""Vacations of sellers: announced and taken back by hand, and applied to what runs.
+
+Imports vacations, turnstile, turn and targets.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Select, exists, insert, literal, select, update
 
-from returnclock import ledger, problems
-from returnclock.database import insert_new, reading, retried, writing
+from returnclock import ledger, problems, turnstile
+from returnclock.database import reading, retried, writing
 from returnclock.errors import BadUsage, NotFound, Refused
 from returnclock.facts import zone_or
 from returnclock.faults import faults_of_vacations
@@ -22,7 +25,7 @@ from returnclock.ops.turn import InHand, in_turn
 from returnclock.remaining import layered
 from returnclock.sqlstates import is_of_no_row
 from returnclock.tables.clock import LIVE_STATES, deadlines, events, policies
-from returnclock.tables.interventions import bursts, vacations
+from returnclock.tables.interventions import vacations
 from returnclock.tables.keys import among
 from returnclock.tables.market import orders, sellers
 from returnclock.tables.types import Instant
@@ -51,7 +54,9 @@ def announce(desk: Desk, seller_id: int, first_day: date, last_day: date) -> dic
 
 def _announce(desk: Desk, seller_id: int, first_day: date, last_day: date, connection: Connection) -> dict[str, Any]:
     local = _zone_of(connection, desk, seller_id)
-    _one_at_a_time(connection, desk)
+    # One at a time, so that no two grant the same days of the year's cap. Not by a lock on the seller's row: that is a front
+    # end's, our account may not lock it, and would wait for its orders.
+    turnstile.passed(connection, vacations.name, desk.clock.now(connection))
     now = desk.clock.now(connection)  # only now: those announced first come first
     row = {"seller_id": seller_id, "first_day": first_day, "last_day": last_day, "announced_at": now}
     key = connection.execute(insert(vacations).values(row)).inserted_primary_key
@@ -212,16 +217,6 @@ def _move(pages: Pages, desk: Desk, kind: DeadlineKind, chosen: Select[Any], awa
         ledger.record_each(connection, desk.hand, now, Event.POSTPONED, told)
         moved += len(told)
     return moved
-
-
-def _one_at_a_time(connection: Connection, desk: Desk) -> None:
-    """Wait until no other announcement is under way, so that no two grant the same days of the year's cap.
-
-    The lock is on a row of our own. The seller's is a front end's: our account may not lock it, and would wait for its orders.
-    """
-    row = {"kind": vacations.name, "since": desk.clock.now(connection), "fired": 0}
-    connection.execute(insert_new(connection, bursts, (bursts.c.kind,)), [row])
-    connection.execute(select(bursts.c.kind).where(bursts.c.kind == vacations.name).with_for_update()).one()
 
 
 def _zone_of(connection: Connection, desk: Desk, seller_id: int) -> ZoneInfo:
