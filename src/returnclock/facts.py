@@ -29,7 +29,7 @@ from returnclock.tables.clock import archive, deadlines
 from returnclock.tables.document import read_document
 from returnclock.tables.keys import among, as_text, keys_of
 from returnclock.tables.types import Instant
-from returnclock.vacations import announced, days_granted
+from returnclock.vacations import announced, days_announced
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
         if policy.calendar == "party" and of_party:
             country, subdivision = of_party, part_of_it
     found = _ground(policy, book.calendars, book.market_zone, time_zone, country, subdivision)
-    away = _away(book, kind, facts, found.zone)
+    away = frozenset(away_for(book, kind, facts, found.zone))
     if away:
         found = ground(policy, found.calendar.layered(away), found.zone)
     return Counted(policy, found.zone.key, found.calendar.name, found.reckon(starts), starts, away=away)
@@ -185,21 +185,21 @@ def _ground(
     return ground(policy, calendar_or_default(calendars, country, subdivision), zone_or(time_zone, market_zone))
 
 
-def _away(book: Rulebook, kind: DeadlineKind, facts: Any, local: ZoneInfo) -> frozenset[date]:
-    """The days on which the seller who must act is away; nobody else's vacation stops a clock."""
+def away_for(book: Rulebook, kind: DeadlineKind, facts: Any, local: ZoneInfo) -> Mapping[date, datetime]:
+    """The days on which the seller who must act is away, each with when that was announced; nobody else's stop a clock."""
     if kind.party is not Party.SELLER or not isinstance(facts, _WithVacations):
-        return frozenset()
-    return frozenset(days_granted(facts.vacations, local, book.guards.vacation_days_a_year))
+        return {}
+    return days_announced(facts.vacations, local, book.guards.vacation_days_a_year)
 
 
 def away_of(
     connection: Connection, book: Rulebook, kind: DeadlineKind, subject_ids: Sequence[str]
-) -> dict[str, frozenset[date]]:
-    """The days of vacation that are granted today to the sellers who must act, by subject; for kinds of other parties none."""
+) -> dict[str, Mapping[date, datetime]]:
+    """What `away_for` says today of each subject; for kinds of other parties nothing."""
     if not subject_ids or not _heeds_vacations(kind):
         return {}
     rows = read_facts(connection, kind, keys_of(subject_ids, kind.subject_key))
-    return {row.subject_id: _away(book, kind, row, zone_or(row.seller_time_zone, book.market_zone)) for row in rows}
+    return {row.subject_id: away_for(book, kind, row, zone_or(row.seller_time_zone, book.market_zone)) for row in rows}
 
 
 class _WithVacations:

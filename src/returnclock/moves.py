@@ -25,6 +25,8 @@ from returnclock.telemetry import Event
 # From these on a deadline is counted anew; what stood still before has been given back or is no longer of interest.
 BEGINNINGS = (Event.STAMPED, Event.REOPENED, Event.UNDONE)
 
+_Span = tuple[datetime, datetime]
+
 
 def history_of(connection: Connection, ids: Sequence[int]) -> defaultdict[int, list[Row[Any]]]:
     """The ledger of each of the deadlines, in order."""
@@ -42,6 +44,35 @@ def beginning(row: Any, history: Sequence[Any]) -> datetime:
         if event.event in BEGINNINGS:
             begun = event.at if (event.detail or {}).get("anew") else row.starts_at
     return begun
+
+
+def days_left_out(away: Mapping[date, datetime], history: Sequence[Any], dates: Dates, now: datetime) -> frozenset[date]:
+    """Of a seller's days of vacation, each with when it was announced, those that a deadline with this history leaves out.
+
+    Not those on which it stood still throughout: they are given back when it runs again. Nor those that were over when it ran
+    again after a rest, where the vacation was announced during the rest: no time of the seller ran then.
+    """
+    held, rests = _interruptions(history, now)
+    found = set()
+    for day, announced_at in away.items():
+        heard = next((again for rested, again in rests if rested <= announced_at < again), announced_at)
+        if day > dates.day_of(heard) and not any(dates.day_before_end(a) < day < dates.day_of(b) for a, b in held):
+            found.add(day)
+    return frozenset(found)
+
+
+def _interruptions(history: Sequence[Any], now: datetime) -> tuple[list[_Span], list[_Span]]:
+    """From when to when a deadline stood still, and from when to when it was settled; a rest that goes on ends now."""
+    held, rests, rested = list[_Span](), list[_Span](), None
+    for event in history:
+        if event.event == Event.RESUMED:
+            held.append((datetime.fromisoformat(event.detail["from"]), datetime.fromisoformat(event.detail["until"])))
+        elif event.event in (Event.MET, Event.VOIDED):
+            rested = event.at
+        elif event.event in BEGINNINGS and rested is not None:
+            rests.append((rested, event.at))
+            rested = None
+    return held, rests if rested is None else [*rests, (rested, now)]
 
 
 def dates_of(book: Rulebook, row: Any, begun: datetime) -> Dates:
@@ -62,7 +93,7 @@ def dates_of(book: Rulebook, row: Any, begun: datetime) -> Dates:
 def moved_schedule(row: Any, dates: Dates, reckoned: Reckoning) -> dict[str, Any]:
     """``clock_deadlines.schedule`` of a deadline whose dates were moved, by the calendar that counted them."""
     kept = {name: value for name, value in row.schedule.items() if name != "ends"}
-    away = {*kept.pop("away", ()), *(day.isoformat() for day in dates.away)}
+    away = {*kept.pop("away", ()), *(day.isoformat() for day in dates.ahead.away)}
     return {
         **kept,
         **({"away": sorted(away)} if away else {}),

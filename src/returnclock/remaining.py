@@ -64,9 +64,22 @@ class Dates:
         """Whether the communicated moment is the end of the last day, and not one that was set by hand."""
         return self.policy.ends == "end_of_day" and self.promised_at == end_of_local_day(self.last_day, self.zone)
 
+    def moved(self, reckoned: Reckoning) -> Dates:
+        """The dates once they are moved; what was left out on the way there stays left out."""
+        to = {"promised_at": reckoned.promised_at, "due_at": reckoned.due_at, "last_day": reckoned.last_day}
+        return replace(self, **to, calendar=self.ahead, away=frozenset())  # type: ignore[arg-type]
+
+    def day_of(self, moment: datetime) -> date:
+        """The local day of a moment."""
+        return moment.astimezone(self.zone).date()
+
     def day_before(self, moment: datetime) -> date:
         """The last local day that was over at a moment."""
-        return moment.astimezone(self.zone).date() - _ONE_DAY
+        return self.day_of(moment) - _ONE_DAY
+
+    def day_before_end(self, moment: datetime) -> date:
+        """The local day of a moment; of a midnight, which is the end of a day, the day that it ends."""
+        return self.day_of(moment - timedelta(microseconds=1))
 
 
 def after_hold(dates: Dates, held: datetime, until: datetime) -> Reckoning:
@@ -102,22 +115,24 @@ def extended_until(dates: Dates, moment: datetime) -> Reckoning:
     return _to(dates, moment, ("Its date was set by hand.",))
 
 
-def layered(dates: Dates, now: datetime) -> Reckoning | None:
-    """The later dates of a running deadline whose seller has announced a vacation: its days after today are skipped.
+def layered(dates: Dates, announced: datetime) -> Reckoning | None:
+    """The later dates of a deadline whose seller has announced a vacation: its days are skipped, also those that are past.
+
+    announced: when, or a later moment from which on the deadline is counted; no day up to then is left out.
 
     Returns:
         None where it keeps its date: no such day falls into it, or the new date would lie past what calendars know.
     """
     try:
-        return _layered(dates, now)
+        return _layered(dates, announced)
     except (BadPolicy, OverflowError):
         return None
 
 
-def _layered(dates: Dates, now: datetime) -> Reckoning | None:
-    if now >= dates.promised_at or dates.unit.is_elapsed:
+def _layered(dates: Dates, announced: datetime) -> Reckoning | None:
+    if announced >= dates.promised_at or dates.unit.is_elapsed:
         return None
-    today = now.astimezone(dates.zone).date()
+    today = dates.day_of(announced)
     left = sum(counts(day, dates.unit, dates.calendar, dates.zone) for day in _days(today, dates.last_day))
     wanted, seasons = _with_seasons(dates, dates.unit, today, left)
     count = count_days(today, Period(wanted, dates.unit), dates.ahead, dates.zone, peaks=False)

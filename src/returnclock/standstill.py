@@ -7,6 +7,7 @@ counter. Imports holds, moves and the ledger.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +20,9 @@ from returnclock.facts import away_of
 from returnclock.holds import Hold, binds, covered, read_hold, standing
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
-from returnclock.moves import BEGINNINGS, beginning, dates_of, history_of, moved_values, telling, write_moves
+from returnclock.moves import BEGINNINGS, beginning, dates_of, days_left_out, history_of, moved_values, telling, write_moves
 from returnclock.policy import Reckoning
-from returnclock.remaining import Dates, after_hold, extended_until
+from returnclock.remaining import Dates, after_hold, extended_until, layered
 from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import deadlines, is_running, policies
 from returnclock.tables.interventions import holds
@@ -134,8 +135,8 @@ def release(
         begun, held = stood_still(row, history[row.id])
         ran = max(until[row.id], held)
         dates = dates_of(book, row, begun)
-        dates = dates.leaving_out(away.get(row.subject_id, ()), after=dates.day_before(ran))
-        reckoned = _given_back(dates, held, ran)
+        left_out = days_left_out(away.get(row.subject_id, {}), history[row.id], dates, now)
+        dates, reckoned = _given_back(dates.leaving_out(left_out, after=dates.day_of(begun)), held, ran)
         moves.append(moved_values(book, kind, row, dates, reckoned, now))
         detail = {"from": held.isoformat(), "until": ran.isoformat(), "reason": reason}
         told.append(telling(kind, row, reckoned, **detail))
@@ -167,9 +168,17 @@ def stood_still(row: Any, history: Sequence[Any]) -> tuple[datetime, datetime]:
     return begun, max(begun, since or row.stamped_at)
 
 
-def _given_back(dates: Dates, held: datetime, until: datetime) -> Reckoning:
+def _given_back(dates: Dates, held: datetime, until: datetime) -> tuple[Dates, Reckoning]:
+    """The dates as they were when they stood still, and as they are after it.
+
+    A vacation that was announced before, and that nobody has applied yet, counts first: the time may have run out without it.
+    """
+    postponed = layered(dates, dates.starts)
+    if postponed is not None:
+        dates = dates.moved(postponed)
     try:
-        return after_hold(dates, held, until)
+        reckoned = after_hold(dates, held, until)
     except (BadPolicy, OverflowError):
         # Past what calendars know: one row must not keep the others held, and nobody may get less.
-        return extended_until(dates, dates.promised_at + max(until - held, timedelta()))
+        reckoned = extended_until(dates, dates.promised_at + max(until - held, timedelta()))
+    return dates, replace(reckoned, steps=(*(postponed.steps if postponed else ()), *reckoned.steps))
