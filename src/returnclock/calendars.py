@@ -44,10 +44,11 @@ class Calendar:
         closures: frozenset[date],
         peaks: tuple[Peak, ...],
         away: frozenset[date] = frozenset(),
+        below: Calendar | None = None,
     ) -> None:
         self._entity = _entity(country)
         self._country, self._subdivision = country, subdivision
-        self._closures, self._peaks, self._away = closures, peaks, away
+        self._closures, self._peaks, self._away, self._below = closures, peaks, away, below
         self._years: dict[int, Mapping[date, str]] = {}
 
     @property
@@ -69,6 +70,11 @@ class Calendar:
     def away(self) -> frozenset[date]:
         """The days of a seller's vacation, which no policy in days counts; empty but for a layered calendar."""
         return self._away
+
+    @property
+    def below(self) -> Calendar:
+        """The calendar without any vacation, by which those count whom no vacation stops."""
+        return self._below or self
 
     def layered(self, away: frozenset[date]) -> Calendar:
         """This calendar under a seller's vacation. The same one for the same days, so that counts over it are remembered."""
@@ -131,7 +137,7 @@ class Calendar:
 
 @lru_cache(maxsize=1024)
 def _layered(below: Calendar, away: frozenset[date]) -> Calendar:
-    return Calendar(below._country, below._subdivision, below._closures, below._peaks, below._away | away)
+    return Calendar(below._country, below._subdivision, below._closures, below._peaks, below._away | away, below=below.below)
 
 
 class CalendarBook:

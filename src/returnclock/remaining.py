@@ -47,6 +47,11 @@ class Dates:
         """The calendar for what is counted from now on. What has been counted was not counted by it."""
         return self.calendar.layered(self.away)
 
+    @property
+    def heedless(self) -> Dates:
+        """The same dates for what no vacation stops: hours, also where they end with a day and are then counted in days."""
+        return replace(self, calendar=self.calendar.below, away=frozenset())
+
     def leaving_out(self, away: Collection[date], after: date) -> Dates:
         """The same dates; of a vacation, the days after a day are left out of what is counted from that day on."""
         return replace(self, away=frozenset(day for day in away if day > after))
@@ -97,7 +102,8 @@ def after_hold(dates: Dates, held: datetime, until: datetime) -> Reckoning:
     if dates.unit.is_elapsed:
         left = dates.promised_at - held
         return _to(dates, until + left, (span, f"{left} of elapsed time were left, and still are."))
-    day, steps = _day_after(dates, dates.last_day, dates.unit, held, until)
+    counted = dates.heedless if dates.policy.period.unit.is_elapsed else dates
+    day, steps = _day_after(counted, dates.last_day, dates.unit, held, until)
     return _on_day(dates, day, (span, *steps))
 
 
@@ -130,8 +136,10 @@ def layered(dates: Dates, announced: datetime) -> Reckoning | None:
 
 
 def _layered(dates: Dates, announced: datetime) -> Reckoning | None:
-    if announced >= dates.promised_at or dates.unit.is_elapsed:
+    if announced >= dates.promised_at:
         return None
+    if dates.policy.period.unit.is_elapsed:
+        return _rolled_off(dates)
     today = dates.day_of(announced)
     left = sum(counts(day, dates.unit, dates.calendar, dates.zone) for day in _days(today, dates.last_day))
     wanted, seasons = _with_seasons(dates, dates.unit, today, left)
@@ -141,6 +149,13 @@ def _layered(dates: Dates, announced: datetime) -> Reckoning | None:
     said = f"The seller has announced a vacation; of the days that count, {left} were still to come after {say_day(today)}."
     reckoned = _on_day(dates, count.last_day, (said, *seasons, *count.steps))
     return reckoned if reckoned.promised_at > dates.promised_at else None
+
+
+def _rolled_off(dates: Dates) -> Reckoning | None:
+    """Hours skip no vacation; only a last day that is rolled does not stay on a day of one."""
+    if dates.policy.roll == "none" or dates.ahead.is_business_day(dates.last_day):
+        return None
+    return _on_day(dates, dates.last_day, ("The seller has announced a vacation.",))
 
 
 def rearmed(dates: Dates, fair: Period, now: datetime) -> Reckoning:

@@ -22,8 +22,8 @@ def seller_of(market: Market) -> int:
 
 
 def write(market: Market, seller: int, first: date = WEDNESDAY, last: date = FRIDAY, **values: Any) -> int:
-    """A front end's own insert."""
-    days = {"first_day": first, "last_day": last}
+    """A front end's own insert; with an id that the database's own sequence does not reach."""
+    days = {"id": 900_000 + seller, "first_day": first, "last_day": last}
     return market.insert("clock_vacations", seller_id=seller, **days, **{"announced_at": ANNOUNCED, **values})
 
 
@@ -114,6 +114,20 @@ def test_a_raised_cap_moves_nothing_that_runs_for_days_that_have_counted(market:
     announce(Operator(market).desk(), seller, date(2026, 3, 20), date(2026, 3, 21))
 
     assert promised(market, dispute) == DAY
+
+
+@pytest.mark.parametrize("period", ["48 hours", "2 days"])
+def test_what_runs_and_what_is_stamped_under_a_vacation_get_one_date(market: Market, seller: int, period: str) -> None:
+    market.configure(f'[policy.seller_response]\nperiod = "{period}"\nends = "end_of_day"\n')
+    order = market.order(seller_id=seller)
+    running = market.dispute(order_id=order)
+    market.run("stamp", at=MONDAY)
+    market.clock.at = ANNOUNCED
+    announce(Operator(market).desk(), seller, WEDNESDAY, FRIDAY)
+    later = market.dispute(order_id=order)
+    market.run("stamp")
+
+    assert promised(market, running) == promised(market, later)
 
 
 # -- what happened in between
