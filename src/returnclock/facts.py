@@ -21,6 +21,7 @@ from returnclock.calendars import Calendar, CalendarBook, zone
 from returnclock.courses import Ground, ground
 from returnclock.database import all_rows
 from returnclock.errors import UnknownCountry, UnknownSubdivision, UnknownZone
+from returnclock.kept_days import counted_days
 from returnclock.kinds import DeadlineKind, Party
 from returnclock.localtime import end_of_local_day
 from returnclock.policy import Policy, Reckoning
@@ -34,34 +35,41 @@ from returnclock.vacations import announced, days_announced
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A due date with all that made it: the policy, the names of zone and calendar, and the reckoning.
+    """A due date with all that made it: the policy, the name of the zone, the calendar, and the reckoning.
 
     anew: counted from the present instead of from the row's start. counted_from: the instant from which days were counted;
-    later than the row's start where it was counted anew. away: the days of the seller's vacation that it skips.
+    later than the row's start where it was counted anew. days: the calendar itself, with the seller's vacation that it skips.
     """
 
     policy: Policy
     zone: str
-    calendar: str
+    days: Calendar
     reckoning: Reckoning
     counted_from: datetime
     anew: bool = False
-    away: frozenset[date] = frozenset()
+
+    @property
+    def calendar(self) -> str:
+        """The name of the calendar."""
+        return self.days.name
 
     def schedule(self) -> dict[str, Any]:
         """What ``clock_deadlines.schedule`` keeps: zone, calendar, first instant, last local day and every reminder.
 
-        Of the calendar only the name: its days are not kept, because the date that they made is.
+        Of the calendar the name, and of its days those that the date was counted over (`kept_days`).
         """
-        away = {"away": sorted(self.away)} if self.away else {}
+        local = zone(self.zone)
+        away = {"away": sorted(self.days.away)} if self.days.away else {}
+        after, to = (moment.astimezone(local).date() for moment in (self.counted_from, self.reckoning.due_at))
         return {
             **away,
+            **counted_days(self.policy, self.days, after, max(to, self.reckoning.last_day)),
             "zone": self.zone,
             "calendar": self.calendar,
             "counted_from": self.counted_from,
             "last_day": self.reckoning.last_day,
             "reminders": self.reckoning.reminders,
-            **ends_as_shown(self.policy, self.reckoning, zone(self.zone)),
+            **ends_as_shown(self.policy, self.reckoning, local),
         }
 
 
@@ -164,7 +172,7 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
     away = frozenset(away_for(book, kind, facts, found.zone))
     if away:
         found = ground(policy, found.calendar.layered(away), found.zone)
-    return Counted(policy, found.zone.key, found.calendar.name, found.reckon(starts), starts, away=away)
+    return Counted(policy, found.zone.key, found.calendar, found.reckon(starts), starts)
 
 
 _PLACE_OF_PARTY = {
@@ -210,13 +218,6 @@ class _WithVacations:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._row, name)
-
-
-def kept_calendar(book: Rulebook, schedule: Mapping[str, Any]) -> Calendar:
-    """The calendar by which a deadline was counted, as ``schedule`` names it, with the vacation that it was counted under."""
-    country, _, subdivision = str(schedule["calendar"]).partition("-")
-    away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ()))
-    return calendar_or_default(book.calendars, country, subdivision or None).layered(away)
 
 
 def counting_start(kind: DeadlineKind, kept: Any) -> datetime:

@@ -171,13 +171,11 @@ def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], be
         last_day=dates.last_day,
         reminders=tuple(datetime.fromisoformat(moment) for moment in schedule["reminders"]),
     )
-    skipped = (dates.ahead if moved else dates.calendar).away
+    days = dates.ahead if moved else dates.calendar
     is_kept = "and keeps its date" if moved is None else "with the date that it had"
     step = f"It runs again from the same start {is_kept}: {kept.promised_at:%Y-%m-%d %H:%M} UTC."
     steps = (*counted.reckoning.steps, step, *(moved.steps if moved else ()))
-    return with_steps(
-        Counted(dates.policy, schedule["zone"], schedule["calendar"], reckoning, counted_from, away=skipped), steps
-    )
+    return with_steps(Counted(dates.policy, schedule["zone"], days, reckoning, counted_from), steps)
 
 
 def with_steps(counted: Counted, steps: tuple[str, ...]) -> Counted:
