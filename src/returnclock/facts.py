@@ -147,8 +147,10 @@ def _order_columns(kind: DeadlineKind) -> list[Any]:
     return [orders["id"].label("order_id"), written, *of_order, *wanted, *parties]
 
 
-def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime) -> Counted:
+def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime, *, given: frozenset[date] = frozenset()) -> Counted:
     """Count a deadline from its start, by the rule, zone and calendar that hold for the row.
+
+    given: days of vacation that are left out whatever is granted today.
 
     What a row names and the world does not know falls back: a zone to the market's, a country or subdivision to the next
     wider calendar that is known. `faults.py` says so in ``clock_problems``.
@@ -158,10 +160,18 @@ def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime) -> C
     """
     rule = book.rules[kind.name]
     policy = rule.policy_for(facts._mapping) if rule.overrides else rule.policy
-    return count_by(book, policy, kind, facts, starts)
+    return count_by(book, policy, kind, facts, starts, given=given)
 
 
-def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, starts: datetime) -> Counted:
+def count_by(
+    book: Rulebook,
+    policy: Policy,
+    kind: DeadlineKind,
+    facts: Any,
+    starts: datetime,
+    *,
+    given: frozenset[date] = frozenset(),
+) -> Counted:
     """Count a deadline from its start by a given policy."""
     country, subdivision, time_zone = facts.country, facts.subdivision, None
     if kind.party is not Party.PLATFORM and kind.order_id is not None:
@@ -169,7 +179,7 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
         if policy.calendar == "party" and of_party:
             country, subdivision = of_party, part_of_it
     found = _ground(policy, book.calendars, book.market_zone, time_zone, country, subdivision)
-    away = frozenset(away_for(book, kind, facts, found.zone))
+    away = given.union(away_for(book, kind, facts, found.zone))
     if away:
         found = ground(policy, found.calendar.layered(away), found.zone)
     return Counted(policy, found.zone.key, found.calendar, found.reckon(starts), starts)
