@@ -136,7 +136,7 @@ def layered(dates: Dates, announced: datetime) -> Reckoning | None:
 
 
 def _layered(dates: Dates, announced: datetime) -> Reckoning | None:
-    if announced >= dates.promised_at:
+    if not dates.away or announced >= dates.promised_at:
         return None
     if dates.policy.period.unit.is_elapsed:
         return _rolled_off(dates)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from returnclock.ops.targets import Desk, Pages
 from returnclock.ops.turn import InHand, in_turn
 from returnclock.remaining import layered
 from returnclock.sqlstates import is_of_no_row
+from returnclock.standstill import SETTLES_IN
 from returnclock.tables.clock import LIVE_STATES, deadlines, events, policies
 from returnclock.tables.interventions import bursts, vacations
 from returnclock.tables.keys import among
@@ -28,8 +29,6 @@ from returnclock.tables.market import orders, sellers
 from returnclock.tables.types import Instant
 from returnclock.telemetry import Event
 from returnclock.vacations import LONGEST, announced, days_announced, days_granted, unapplied, waiting, wrong_with
-
-SETTLES_IN = timedelta(minutes=10)  # longer than any transaction of ours lives
 
 
 def announce(desk: Desk, seller_id: int, first_day: date, last_day: date) -> dict[str, Any]:
