@@ -24,6 +24,7 @@ __all__ = ["Calendar", "CalendarBook", "Peak", "did_you_mean", "zone"]
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 CLOSURE = "closure of the shop"
 VACATION = "vacation of the seller"
+AS_COUNTED = "no business day when its date was given"
 
 # Names that zoneinfo opens but that mean another zone on another machine, or none at all.
 _NOT_ZONES = frozenset({"localtime", "posixrules", "Factory"})
@@ -44,10 +45,13 @@ class Calendar:
         closures: frozenset[date],
         peaks: tuple[Peak, ...],
         away: frozenset[date] = frozenset(),
+        turned: frozenset[date] = frozenset(),
+        below: Calendar | None = None,
     ) -> None:
         self._entity = _entity(country)
         self._country, self._subdivision = country, subdivision
         self._closures, self._peaks, self._away = closures, peaks, away
+        self._turned, self._below = turned, below
         self._years: dict[int, Mapping[date, str]] = {}
 
     @property
@@ -70,9 +74,18 @@ class Calendar:
         """The days of a seller's vacation, which no policy in days counts; empty but for a layered calendar."""
         return self._away
 
+    @property
+    def below(self) -> Calendar:
+        """The calendar without any vacation, by which those count whom no vacation stops."""
+        return self._below or self
+
     def layered(self, away: frozenset[date]) -> Calendar:
         """This calendar under a seller's vacation. The same one for the same days, so that counts over it are remembered."""
         return _layered(self, away) if away else self
+
+    def turned(self, days: frozenset[date]) -> Calendar:
+        """This calendar, in which each of the days is a business day if it was none, and none if it was one."""
+        return _turned(self, days) if days else self
 
     @property
     def valid_until(self) -> date:
@@ -124,14 +137,22 @@ class Calendar:
                 reasons[day] = WEEKDAYS[day.weekday()] if known.is_weekend(day) else known[day]
             elif day in self._closures:
                 reasons[day] = CLOSURE
-            elif day in self._away:
-                reasons[day] = VACATION
+            if day in self._turned and reasons.pop(day, None) is None:
+                reasons[day] = AS_COUNTED
+            if day in self._away:
+                reasons.setdefault(day, VACATION)
         return reasons
 
 
 @lru_cache(maxsize=1024)
 def _layered(below: Calendar, away: frozenset[date]) -> Calendar:
-    return Calendar(below._country, below._subdivision, below._closures, below._peaks, below._away | away)
+    place = (below._country, below._subdivision, below._closures, below._peaks)
+    return Calendar(*place, below._away | away, below._turned, below.below)
+
+
+@lru_cache(maxsize=1024)
+def _turned(of: Calendar, days: frozenset[date]) -> Calendar:
+    return Calendar(of._country, of._subdivision, of._closures, of._peaks, of._away, of._turned ^ days)
 
 
 class CalendarBook:
@@ -172,9 +193,14 @@ class CalendarBook:
             self._asked[country, subdivision] = asked
         return asked
 
-    def _named(self, country: str, subdivision: str | None) -> Calendar:
+    def called(self, name: str) -> Calendar:
+        """The calendar of that name, whatever the default is today. Raises UnknownCountry, UnknownSubdivision."""
+        country, _, subdivision = name.partition("-")
+        return self._named(country, subdivision or None, exactly=True)
+
+    def _named(self, country: str, subdivision: str | None, *, exactly: bool = False) -> Calendar:
         country = _country(country)
-        is_defaults = bool(self._calendars) and country == self._default.country
+        is_defaults = bool(self._calendars) and country == self._default.country and not exactly
         chosen = subdivision or (self._default.subdivision if is_defaults else None)
         # Where the package keeps one calendar for a whole country, each of its parts has that one.
         part = _subdivision(country, chosen) if chosen and _entity(country).subdivisions else None

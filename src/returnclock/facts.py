@@ -21,6 +21,7 @@ from returnclock.calendars import Calendar, CalendarBook, zone
 from returnclock.courses import Ground, ground
 from returnclock.database import all_rows
 from returnclock.errors import UnknownCountry, UnknownSubdivision, UnknownZone
+from returnclock.kept_days import asks_for_days, counted_days
 from returnclock.kinds import DeadlineKind, Party
 from returnclock.localtime import end_of_local_day
 from returnclock.policy import Policy, Reckoning
@@ -29,40 +30,50 @@ from returnclock.tables.clock import archive, deadlines
 from returnclock.tables.document import read_document
 from returnclock.tables.keys import among, as_text, keys_of
 from returnclock.tables.types import Instant
-from returnclock.vacations import announced, days_granted
+from returnclock.vacations import announced, days_announced
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A due date with all that made it: the policy, the names of zone and calendar, and the reckoning.
+    """A due date with all that made it: the policy, the name of the zone, the calendar, and the reckoning.
 
     anew: counted from the present instead of from the row's start. counted_from: the instant from which days were counted;
-    later than the row's start where it was counted anew. away: the days of the seller's vacation that it skips.
+    later than the row's start where it was counted anew. days: the calendar itself, with the seller's vacation that it skips.
     """
 
     policy: Policy
     zone: str
-    calendar: str
+    days: Calendar
     reckoning: Reckoning
     counted_from: datetime
     anew: bool = False
-    away: frozenset[date] = frozenset()
+
+    @property
+    def calendar(self) -> str:
+        """The name of the calendar."""
+        return self.days.name
 
     def schedule(self) -> dict[str, Any]:
         """What ``clock_deadlines.schedule`` keeps: zone, calendar, first instant, last local day and every reminder.
 
-        Of the calendar only the name: its days are not kept, because the date that they made is.
+        Of the calendar the name, and of its days those that the date was counted over (`kept_days`).
         """
-        away = {"away": sorted(self.away)} if self.away else {}
+        local = zone(self.zone)
+        away = {"away": sorted(self.days.away)} if self.days.away else {}
         return {
             **away,
+            **(self._counted_days(local) if asks_for_days(self.policy) else {}),
             "zone": self.zone,
             "calendar": self.calendar,
             "counted_from": self.counted_from,
             "last_day": self.reckoning.last_day,
             "reminders": self.reckoning.reminders,
-            **ends_as_shown(self.policy, self.reckoning, zone(self.zone)),
+            **ends_as_shown(self.policy, self.reckoning, local),
         }
+
+    def _counted_days(self, local: ZoneInfo) -> dict[str, Any]:
+        after, to = (moment.astimezone(local).date() for moment in (self.counted_from, self.reckoning.due_at))
+        return counted_days(self.policy, self.days, after, max(to, self.reckoning.last_day))
 
 
 def ends_as_shown(policy: Policy, reckoning: Reckoning, local: ZoneInfo) -> dict[str, str]:
@@ -139,8 +150,10 @@ def _order_columns(kind: DeadlineKind) -> list[Any]:
     return [orders["id"].label("order_id"), written, *of_order, *wanted, *parties]
 
 
-def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime) -> Counted:
+def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime, *, given: frozenset[date] = frozenset()) -> Counted:
     """Count a deadline from its start, by the rule, zone and calendar that hold for the row.
+
+    given: days of vacation that are left out whatever is granted today.
 
     What a row names and the world does not know falls back: a zone to the market's, a country or subdivision to the next
     wider calendar that is known. `faults.py` says so in ``clock_problems``.
@@ -148,7 +161,7 @@ def count(book: Rulebook, kind: DeadlineKind, facts: Any, starts: datetime) -> C
     Raises:
         BadPolicy: the date lies beyond what calendars know.
     """
-    return count_by(book, policy_of(book, kind, facts), kind, facts, starts)
+    return count_by(book, policy_of(book, kind, facts), kind, facts, starts, given=given)
 
 
 def policy_of(book: Rulebook, kind: DeadlineKind, facts: Any) -> Policy:
@@ -157,7 +170,15 @@ def policy_of(book: Rulebook, kind: DeadlineKind, facts: Any) -> Policy:
     return rule.policy_for(facts._mapping) if rule.overrides else rule.policy
 
 
-def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, starts: datetime) -> Counted:
+def count_by(
+    book: Rulebook,
+    policy: Policy,
+    kind: DeadlineKind,
+    facts: Any,
+    starts: datetime,
+    *,
+    given: frozenset[date] = frozenset(),
+) -> Counted:
     """Count a deadline from its start by a given policy."""
     country, subdivision, time_zone = facts.country, facts.subdivision, None
     if kind.party is not Party.PLATFORM and kind.order_id is not None:
@@ -165,10 +186,10 @@ def count_by(book: Rulebook, policy: Policy, kind: DeadlineKind, facts: Any, sta
         if policy.calendar == "party" and of_party:
             country, subdivision = of_party, part_of_it
     found = _ground(policy, book.calendars, book.market_zone, time_zone, country, subdivision)
-    away = _away(book, kind, facts, found.zone)
+    away = given.union(away_for(book, kind, facts, found.zone))
     if away:
         found = ground(policy, found.calendar.layered(away), found.zone)
-    return Counted(policy, found.zone.key, found.calendar.name, found.reckon(starts), starts, away=away)
+    return Counted(policy, found.zone.key, found.calendar, found.reckon(starts), starts)
 
 
 _PLACE_OF_PARTY = {
@@ -189,21 +210,21 @@ def _ground(
     return ground(policy, calendar_or_default(calendars, country, subdivision), zone_or(time_zone, market_zone))
 
 
-def _away(book: Rulebook, kind: DeadlineKind, facts: Any, local: ZoneInfo) -> frozenset[date]:
-    """The days on which the seller who must act is away; nobody else's vacation stops a clock."""
+def away_for(book: Rulebook, kind: DeadlineKind, facts: Any, local: ZoneInfo) -> Mapping[date, datetime]:
+    """The days on which the seller who must act is away, each with when that was announced; nobody else's stop a clock."""
     if kind.party is not Party.SELLER or not isinstance(facts, _WithVacations):
-        return frozenset()
-    return frozenset(days_granted(facts.vacations, local, book.guards.vacation_days_a_year))
+        return {}
+    return days_announced(facts.vacations, local, book.guards.vacation_days_a_year)
 
 
 def away_of(
     connection: Connection, book: Rulebook, kind: DeadlineKind, subject_ids: Sequence[str]
-) -> dict[str, frozenset[date]]:
-    """The days of vacation that are granted today to the sellers who must act, by subject; for kinds of other parties none."""
+) -> dict[str, Mapping[date, datetime]]:
+    """What `away_for` says today of each subject; for kinds of other parties nothing."""
     if not subject_ids or not _heeds_vacations(kind):
         return {}
     rows = read_facts(connection, kind, keys_of(subject_ids, kind.subject_key))
-    return {row.subject_id: _away(book, kind, row, zone_or(row.seller_time_zone, book.market_zone)) for row in rows}
+    return {row.subject_id: away_for(book, kind, row, zone_or(row.seller_time_zone, book.market_zone)) for row in rows}
 
 
 class _WithVacations:
@@ -214,13 +235,6 @@ class _WithVacations:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._row, name)
-
-
-def kept_calendar(book: Rulebook, schedule: Mapping[str, Any]) -> Calendar:
-    """The calendar by which a deadline was counted, as ``schedule`` names it, with the vacation that it was counted under."""
-    country, _, subdivision = str(schedule["calendar"]).partition("-")
-    away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ()))
-    return calendar_or_default(book.calendars, country, subdivision or None).layered(away)
 
 
 def counting_start(kind: DeadlineKind, kept: Any) -> datetime:

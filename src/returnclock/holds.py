@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, not_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, Select, not_, or_, select, true
 
 from returnclock.kinds import DeadlineKind
 from returnclock.scopes import Scope, any_of
@@ -91,16 +92,40 @@ def covered(connection: Connection, kind: DeadlineKind, binding: Sequence[Hold],
     return found
 
 
-def until_when(
-    connection: Connection, kind: DeadlineKind, unfinished: Sequence[Hold], ids: Sequence[int], now: datetime
-) -> dict[int, datetime]:
-    """Until when each of the deadlines stands still, if it runs again now: no longer than the last hold of it lasted.
+class Span(NamedTuple):
+    """From when to when holds cover a deadline, and the first of them; None where no hold is known to."""
 
-    One that no hold covers any more, such as that of a row which has left its hold's scope, stood still until now.
-    """
-    last: dict[int, datetime] = {}
-    for hold in unfinished:
-        end = min(hold.ends_at or now, now)
+    start: datetime
+    end: datetime
+    hold: Hold | None = None
+
+
+def spans_under(
+    connection: Connection, kind: DeadlineKind, covering: Sequence[Hold], ids: Sequence[int], now: datetime
+) -> dict[int, list[Span]]:
+    """The spans up to now of those of the holds that cover each of the deadlines; none for one that has left their scopes."""
+    found: dict[int, list[Span]] = {one: [] for one in ids}
+    for hold in covering:
+        span = Span(hold.starts_at, min(hold.ends_at or now, now), hold)
         for one in covered(connection, kind, [hold], ids):
-            last[one] = max(last.get(one, end), end)
-    return {one: last.get(one, now) for one in ids}
+            found[one].append(span)
+    return found
+
+
+def overlapping(connection: Connection, start: datetime, end: datetime) -> list[Hold]:
+    """The holds whose spans overlap one, done or not; those that began first come first."""
+    chosen = select(holds).where(holds.c.starts_at < end, or_(holds.c.ends_at.is_(None), holds.c.ends_at > start))
+    return [read_hold(row) for row in connection.execute(chosen.order_by(holds.c.starts_at, holds.c.id))]
+
+
+def joined(spans: Sequence[Span], since: datetime) -> list[Span]:
+    """The spans behind a moment, those that touch as one; the first first."""
+    found: list[Span] = []
+    for span in sorted(spans, key=attrgetter("start", "end")):
+        if span.end <= since:
+            continue
+        if found and span.start <= found[-1].end:
+            found[-1] = found[-1]._replace(end=max(found[-1].end, span.end))
+        else:
+            found.append(span._replace(start=max(span.start, since)))
+    return found

@@ -13,7 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from returnclock.facts import ends_as_shown, kept_calendar, zone_or
+from returnclock.calendars import Calendar
+from returnclock.errors import UnknownCountry, UnknownSubdivision
+from returnclock.facts import calendar_or_default, ends_as_shown, zone_or
+from returnclock.kept_days import counted_days, with_counted_days
 from returnclock.kinds import DeadlineKind
 from returnclock.policy import Policy, Reckoning
 from returnclock.remaining import Dates
@@ -24,6 +27,8 @@ from returnclock.telemetry import Event
 
 # From these on a deadline is counted anew; what stood still before has been given back or is no longer of interest.
 BEGINNINGS = (Event.STAMPED, Event.REOPENED, Event.UNDONE)
+
+_Span = tuple[datetime, datetime]
 
 
 def history_of(connection: Connection, ids: Sequence[int]) -> defaultdict[int, list[Row[Any]]]:
@@ -44,6 +49,46 @@ def beginning(row: Any, history: Sequence[Any]) -> datetime:
     return begun
 
 
+def days_left_out(away: Mapping[date, datetime], history: Sequence[Any], dates: Dates, now: datetime) -> frozenset[date]:
+    """Of a seller's days of vacation, each with when it was announced, those that a deadline with this history leaves out.
+
+    Not those on which it stood still throughout: they are given back when it runs again. Nor those that were over when it ran
+    again after a rest, where the vacation was announced during the rest: no time of the seller ran then.
+    """
+    held, rests = _interruptions(history, now)
+    found = set()
+    for day, announced_at in away.items():
+        heard = next((again for rested, again in rests if rested <= announced_at < again), announced_at)
+        if day > dates.day_of(heard) and not any(dates.day_before_end(a) < day < dates.day_of(b) for a, b in held):
+            found.add(day)
+    return frozenset(found)
+
+
+def _interruptions(history: Sequence[Any], now: datetime) -> tuple[list[_Span], list[_Span]]:
+    """From when to when a deadline stood still, and from when to when it was settled; a rest that goes on ends now."""
+    held, rests, rested = list[_Span](), list[_Span](), None
+    for event in history:
+        if event.event == Event.RESUMED:
+            held.append((datetime.fromisoformat(event.detail["from"]), datetime.fromisoformat(event.detail["until"])))
+        elif event.event in (Event.MET, Event.VOIDED):
+            rested = event.at
+        elif event.event in BEGINNINGS and rested is not None:
+            rests.append((rested, event.at))
+            rested = None
+    return held, rests if rested is None else [*rests, (rested, now)]
+
+
+def kept_calendar(book: Rulebook, schedule: Mapping[str, Any]) -> Calendar:
+    """The calendar by which a deadline was counted, as ``schedule`` names it, with its days and the vacation of that time."""
+    away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ()))
+    name = str(schedule["calendar"])
+    try:
+        calendar = book.calendars.called(name)
+    except (UnknownCountry, UnknownSubdivision):  # the package knew it when the deadline was counted
+        calendar = calendar_or_default(book.calendars, *name.split("-", 1)) if "-" in name else book.calendars.default
+    return with_counted_days(calendar, schedule).layered(away)
+
+
 def dates_of(book: Rulebook, row: Any, begun: datetime) -> Dates:
     """The dates of a deadline (with its policy's ``definition``) as they stand, for `remaining` to move."""
     schedule = row.schedule
@@ -62,10 +107,12 @@ def dates_of(book: Rulebook, row: Any, begun: datetime) -> Dates:
 def moved_schedule(row: Any, dates: Dates, reckoned: Reckoning) -> dict[str, Any]:
     """``clock_deadlines.schedule`` of a deadline whose dates were moved, by the calendar that counted them."""
     kept = {name: value for name, value in row.schedule.items() if name != "ends"}
-    away = {*kept.pop("away", ()), *(day.isoformat() for day in dates.away)}
+    to = max(dates.day_of(reckoned.due_at), reckoned.last_day)
+    away = {*kept.pop("away", ()), *(day.isoformat() for day in dates.ahead.away)}
     return {
         **kept,
         **({"away": sorted(away)} if away else {}),
+        **counted_days(dates.policy, dates.calendar, dates.day_of(dates.starts), to),
         **ends_as_shown(dates.policy, reckoned, dates.zone),
         "last_day": reckoned.last_day.isoformat(),
         "reminders": [moment.isoformat() for moment in reckoned.reminders],

@@ -10,9 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from returnclock.calendars import zone
-from returnclock.facts import Counted, kept_calendar
+from returnclock.facts import Counted
 from returnclock.policy import reckon_from_promise
-from returnclock.rulebook import Rulebook
 from returnclock.tables.clock import OUTBOX_BY_DEADLINE, events, is_unsent, outbox
 from returnclock.tables.keys import among, by_index
 from returnclock.telemetry import Event
@@ -68,7 +67,7 @@ def told_outcomes(connection: Connection, rounds: Mapping[int, int]) -> dict[int
     return told
 
 
-def not_before_told(book: Rulebook, counted: Counted, kept: Sequence[Row[Any]], told: Collection[int]) -> Counted:
+def not_before_told(counted: Counted, kept: Sequence[Row[Any]], told: Collection[int]) -> Counted:
     """A corrected date never takes away days that a sent notice (of a deadline among ``told``) has promised.
 
     Its grace and its reminders are then counted from the date that stays: those of the date that does not hold are no one's.
@@ -79,8 +78,7 @@ def not_before_told(book: Rulebook, counted: Counted, kept: Sequence[Row[Any]], 
         return counted
     step = f"A notice has already promised {latest.promised_at:%Y-%m-%d %H:%M} UTC, so it does not end before that."
     last_day = date.fromisoformat(latest.schedule["last_day"])
-    calendar = kept_calendar(book, {"calendar": counted.calendar, "away": [day.isoformat() for day in counted.away]})
-    of_it = (counted.policy, calendar, zone(counted.zone))
+    of_it = (counted.policy, counted.days, zone(counted.zone))
     reckoning = reckon_from_promise(counted.counted_from, latest.promised_at, last_day, *of_it)
     steps = (*counted.reckoning.steps, step, *reckoning.steps)
     return replace(counted, reckoning=replace(reckoning, steps=steps))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -50,8 +50,12 @@ NOTICE_GIVEN = "notice_given_at"  # in a schedule: that its date is a restamp's 
 
 CHANGES = (Case.EARLIER, Case.LATER, Case.FIRES_NOW, Case.REMINDERS)
 
-# What happens to a deadline by itself. Any other event ``deadline:…`` after its date was given is a person's doing.
-_BY_ITSELF = (Event.STAMPED, Event.REOPENED, Event.RESTAMPED, Event.MET, Event.VOIDED, Event.REVERTED)
+# What happens to a deadline by itself. Any other event ``deadline:…`` after its date was given is a person's doing. An amnesty
+# and a vacation are not: new rules reach what they moved as they reach what was stamped under the same vacation.
+_BY_ITSELF = (
+    *(Event.STAMPED, Event.REOPENED, Event.RESTAMPED, Event.MET, Event.VOIDED, Event.REVERTED),
+    *(Event.SPARED, Event.POSTPONED),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ def _judged(connection: Connection, book: Rulebook, kind: DeadlineKind, rows: Se
     moves = [_judge(book, kind, row, facts.get(row.subject_id), row.id in touched, now) for row in rows]
     earlier = [move for move in moves if move.counted and move.counted.reckoning.promised_at != move.kept.promised_at]
     told = _told_by_subject(connection, kind, earlier)
-    return [_as_promised(book, move, told.get(move.kept.subject_id, ()), now) for move in moves]
+    return [_as_spared(_as_promised(move, told.get(move.kept.subject_id, ()), now), now) for move in moves]
 
 
 def _intervened(connection: Connection, rows: Sequence[Row[Any]]) -> set[int]:
@@ -140,11 +144,18 @@ def _judge(book: Rulebook, kind: DeadlineKind, row: Row[Any], facts: Any, touche
     if fault is not None:
         return Move(Case.UNCOUNTABLE, row, reason=fault.problem)
     try:
-        counted = count(book, kind, facts, counting_start(kind, row))
+        counted = count(book, kind, facts, counting_start(kind, row), given=_given_days(row))
     except BadPolicy as refused:
         return Move(Case.UNCOUNTABLE, row, reason=str(refused))
     counted = with_past_reminders(counted, row, now)
     return Move(case_of(row, counted, now), row, counted, facts)
+
+
+def _given_days(row: Row[Any]) -> frozenset[date]:
+    """The days of vacation that made the date as it is: it was given with them, although the vacation was taken back since."""
+    days = map(date.fromisoformat, row.schedule.get("away", ()))
+    last_day = date.fromisoformat(row.schedule["last_day"])
+    return frozenset(day for day in days if day <= last_day)
 
 
 def case_of(row: Row[Any], counted: Counted, now: datetime) -> Case:
@@ -195,12 +206,25 @@ def _told_by_subject(connection: Connection, kind: DeadlineKind, moved: Sequence
     return found
 
 
-def _as_promised(book: Rulebook, move: Move, told: Sequence[Row[Any]], now: datetime) -> Move:
+def _as_promised(move: Move, told: Sequence[Row[Any]], now: datetime) -> Move:
     if not told or move.counted is None:
         return move
-    counted = not_before_told(book, move.counted, told, {row.id for row in told})
+    counted = not_before_told(move.counted, told, {row.id for row in told})
     counted = with_past_reminders(counted, move.kept, now)
     case = case_of(move.kept, counted, now)
     if case in (Case.UNCHANGED, Case.REMINDERS):
         return replace(move, case=Case.PROMISED)
     return replace(move, case=case, counted=counted)
+
+
+def _as_spared(move: Move, now: datetime) -> Move:
+    """What amnesty has granted is not taken away by a rule: who was told so late has that time to act."""
+    kept, counted = move.kept, move.counted
+    if kept.spared_at is None or counted is None or move.case not in (Case.EARLIER, Case.FIRES_NOW):
+        return move
+    if counted.reckoning.due_at >= kept.due_at:
+        return move
+    step = f"Its party was warned late and has until {kept.due_at:%Y-%m-%d %H:%M} UTC: it does not take effect before that."
+    reckoning = replace(counted.reckoning, due_at=kept.due_at, steps=(*counted.reckoning.steps, step))
+    counted = replace(counted, reckoning=reckoning)
+    return replace(move, case=case_of(kept, counted, now), counted=counted)

@@ -47,6 +47,11 @@ class Dates:
         """The calendar for what is counted from now on. What has been counted was not counted by it."""
         return self.calendar.layered(self.away)
 
+    @property
+    def heedless(self) -> Dates:
+        """The same dates for what no vacation stops: hours, also where they end with a day and are then counted in days."""
+        return replace(self, calendar=self.calendar.below, away=frozenset())
+
     def leaving_out(self, away: Collection[date], after: date) -> Dates:
         """The same dates; of a vacation, the days after a day are left out of what is counted from that day on."""
         return replace(self, away=frozenset(day for day in away if day > after))
@@ -64,9 +69,22 @@ class Dates:
         """Whether the communicated moment is the end of the last day, and not one that was set by hand."""
         return self.policy.ends == "end_of_day" and self.promised_at == end_of_local_day(self.last_day, self.zone)
 
+    def moved(self, reckoned: Reckoning) -> Dates:
+        """The dates once they are moved; what was left out on the way there stays left out."""
+        to = {"promised_at": reckoned.promised_at, "due_at": reckoned.due_at, "last_day": reckoned.last_day}
+        return replace(self, **to, calendar=self.ahead, away=frozenset())  # type: ignore[arg-type]
+
+    def day_of(self, moment: datetime) -> date:
+        """The local day of a moment."""
+        return moment.astimezone(self.zone).date()
+
     def day_before(self, moment: datetime) -> date:
         """The last local day that was over at a moment."""
-        return moment.astimezone(self.zone).date() - _ONE_DAY
+        return self.day_of(moment) - _ONE_DAY
+
+    def day_before_end(self, moment: datetime) -> date:
+        """The local day of a moment; of a midnight, which is the end of a day, the day that it ends."""
+        return self.day_of(moment - timedelta(microseconds=1))
 
 
 def after_hold(dates: Dates, held: datetime, until: datetime) -> Reckoning:
@@ -86,7 +104,8 @@ def after_hold(dates: Dates, held: datetime, until: datetime) -> Reckoning:
     if dates.unit.is_elapsed:
         left = dates.promised_at - held
         return _to(dates, until + left, (span, f"{left} of elapsed time were left, and still are."))
-    day, steps = _day_after(dates, dates.last_day, dates.unit, held, until)
+    counted = dates.heedless if dates.policy.period.unit.is_elapsed else dates
+    day, steps = _day_after(counted, dates.last_day, dates.unit, held, until)
     return _on_day(dates, day, (span, *steps))
 
 
@@ -104,22 +123,26 @@ def extended_until(dates: Dates, moment: datetime) -> Reckoning:
     return _to(dates, moment, ("Its date was set by hand.",))
 
 
-def layered(dates: Dates, now: datetime) -> Reckoning | None:
-    """The later dates of a running deadline whose seller has announced a vacation: its days after today are skipped.
+def layered(dates: Dates, announced: datetime) -> Reckoning | None:
+    """The later dates of a deadline whose seller has announced a vacation: its days are skipped, also those that are past.
+
+    announced: when, or a later moment from which on the deadline is counted; no day up to then is left out.
 
     Returns:
         None where it keeps its date: no such day falls into it, or the new date would lie past what calendars know.
     """
     try:
-        return _layered(dates, now)
+        return _layered(dates, announced)
     except (BadPolicy, OverflowError):
         return None
 
 
-def _layered(dates: Dates, now: datetime) -> Reckoning | None:
-    if now >= dates.promised_at or dates.unit.is_elapsed:
+def _layered(dates: Dates, announced: datetime) -> Reckoning | None:
+    if not dates.away or announced >= dates.promised_at:
         return None
-    today = now.astimezone(dates.zone).date()
+    if dates.policy.period.unit.is_elapsed:
+        return _rolled_off(dates)
+    today = dates.day_of(announced)
     left = sum(counts(day, dates.unit, dates.calendar, dates.zone) for day in _days(today, dates.last_day))
     wanted, seasons = _with_seasons(dates, dates.unit, today, left)
     count = count_days(today, Period(wanted, dates.unit), dates.ahead, dates.zone, peaks=False)
@@ -128,6 +151,13 @@ def _layered(dates: Dates, now: datetime) -> Reckoning | None:
     said = f"The seller has announced a vacation; of the days that count, {left} were still to come after {say_day(today)}."
     reckoned = _on_day(dates, count.last_day, (said, *seasons, *count.steps))
     return reckoned if reckoned.promised_at > dates.promised_at else None
+
+
+def _rolled_off(dates: Dates) -> Reckoning | None:
+    """Hours skip no vacation; only a last day that is rolled does not stay on a day of one."""
+    if dates.policy.roll == "none" or dates.ahead.is_business_day(dates.last_day):
+        return None
+    return _on_day(dates, dates.last_day, ("The seller has announced a vacation.",))
 
 
 def rearmed(dates: Dates, fair: Period, now: datetime) -> Reckoning:

@@ -42,7 +42,7 @@ CHANGED_MEANWHILE = "changed meanwhile"
 SKIPPED = "skipped, would fire now"
 GIVEN_NOTICE = "given notice"
 
-_MOVING = RowsUpdate(deadlines, ("promised_at", "due_at", "remind_at", "warn_by", "policy_id", "schedule"))
+_MOVING = RowsUpdate(deadlines, ("promised_at", "due_at", "remind_at", "warn_by", "spared_at", "policy_id", "schedule"))
 
 
 @dataclass(frozen=True)
@@ -205,6 +205,8 @@ def _values(stamping: Stamping, kind: DeadlineKind, move: Move, counted: Counted
         # A warning that is owed, and whose reminder is not out yet, is owed for the new date as well.
         "warn_by": stamping.book.guards.warn_by(kind, counted.reckoning, now)
         or shifted_warning(move.kept, counted.reckoning.due_at),
+        # As after an extension: amnesty was granted for the date of then.
+        "spared_at": None if counted.reckoning.promised_at > move.kept.promised_at else move.kept.spared_at,
         "policy_id": stamping.policy_id(kind, counted.policy),
         "schedule": counted.schedule() | ({NOTICE_GIVEN: now.isoformat()} if case == GIVEN_NOTICE else {}),
     }

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, Select, UniqueConstraint, select
 from returnclock import problems
 from returnclock.facts import policy_of, read_archived, read_facts
 from returnclock.faults import Fault, faults_of_rows, faults_of_vacations, is_sound_order
-from returnclock.holds import unfinished, until_when
+from returnclock.holds import spans_under, unfinished
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.rulebook import Rulebook
@@ -151,8 +151,8 @@ class Batch:
     def _run_again(self, kind: DeadlineKind, held: Sequence[Row[Any]], stopped: set[int]) -> None:
         """A row that stops running while it is held gets what stood still until now, in case it runs again."""
         ids = sorted(one.id for one in held if one.id in stopped)
-        until = until_when(self.connection, kind, unfinished(self.connection, self.now), ids, self.now) if ids else {}
-        release(self.connection, self.book, self.hand, self.now, kind, until, "the row stopped running while it was held")
+        spans = spans_under(self.connection, kind, unfinished(self.connection, self.now), ids, self.now) if ids else {}
+        release(self.connection, self.book, self.hand, self.now, kind, spans, "the row stopped running while it was held")
 
     def _count(self, kind: DeadlineKind, work: _Work, examined: int) -> None:
         counted = self.tally.of(kind.name)

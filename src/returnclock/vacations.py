@@ -1,13 +1,14 @@
 """Sellers' vacations: which local days of a seller do not count, and by which announcement. Imports tables and database.
 
-Not retroactive: the day of the announcement and those before it count. In a calendar year no more days are granted than the
+Not retroactive: the day of the announcement and those before it count. What is granted hangs on when it was announced, and
+not on when a worker came to it: ``announced_at`` is believed. In a calendar year no more days are granted than the
 cap allows, those announced first first. A vacation that was taken back grants no day after that, and frees its later days.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -93,8 +94,7 @@ def _asked_for(row: Any, local: ZoneInfo, since: date) -> list[date]:
     return [first + _ONE_DAY * number for number in range(min((last - first).days + 1, LONGEST))]
 
 
-def away_by_seller(connection: Connection, zones: Mapping[int, ZoneInfo], cap: int) -> dict[int, frozenset[date]]:
-    """The days that do not count, of each of the sellers that has any; ``zones``: the zone of each of them."""
-    of_all = announced(connection, zones)
-    granted = {seller: frozenset(days_granted(rows, zones[seller], cap)) for seller, rows in of_all.items()}
-    return {seller: days for seller, days in granted.items() if days}
+def days_announced(rows: Sequence[Any], local: ZoneInfo, cap: int) -> dict[date, datetime]:
+    """The same days of one seller, each with when the vacation that grants it was announced."""
+    announced_at = {row.id: row.announced_at for row in rows}
+    return {day: announced_at[by] for day, by in days_granted(rows, local, cap).items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -14,11 +14,11 @@ from sqlalchemy import Connection, Row, exists, select, update
 from returnclock import ledger
 from returnclock.database import insert_new
 from returnclock.errors import BadPolicy
-from returnclock.facts import Counted, count, count_by, counting_start
+from returnclock.facts import Counted, away_for, count, count_by, counting_start
 from returnclock.faults import Fault
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
-from returnclock.moves import dates_of
+from returnclock.moves import dates_of, days_left_out, history_of
 from returnclock.new_deadlines import insert_explained
 from returnclock.policy import NO_GRACE, Policy
 from returnclock.promises import not_before_told, told_or_in_hand
@@ -159,7 +159,8 @@ def _counted_anew(stamping: Stamping, kind: DeadlineKind, row: Row[Any]) -> Coun
 def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], before: Row[Any]) -> Counted:
     """The dates that the deadline had, by the policy that it keeps, whatever settings and calendars say today.
 
-    A vacation that was announced while it rested has moved only what ran: its days that are still to come are skipped now.
+    A vacation that was announced while it rested has moved only what ran: its days that are still to come are skipped now. So
+    are all days of one that was announced before, and that a worker came to only while it rested.
     """
     frozen = select(deadlines, policies.c.definition).join(policies, policies.c.id == deadlines.c.policy_id)
     kept = stamping.connection.execute(frozen.where(deadlines.c.id == before.id)).one()
@@ -167,8 +168,11 @@ def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], be
     dates = dates_of(stamping.book, kept, counted_from)
     # Without its grace, which is told as it stands: the date may have been moved since.
     counted = count_by(stamping.book, replace(dates.policy, grace=NO_GRACE), kind, row, row.starts_at)
-    dates = dates.leaving_out(counted.away, after=stamping.now.astimezone(dates.zone).date())
-    moved = layered(dates, stamping.now)
+    history = history_of(stamping.connection, [before.id])[before.id]
+    away = away_for(stamping.book, kind, row, dates.zone)
+    left_out = days_left_out(away, history, dates, stamping.now)
+    dates = dates.leaving_out(left_out, after=dates.day_of(counted_from))
+    moved = layered(dates, counted_from)
     reckoning = moved or replace(
         counted.reckoning,
         promised_at=kept.promised_at,
@@ -176,12 +180,12 @@ def _counted_as_before(stamping: Stamping, kind: DeadlineKind, row: Row[Any], be
         last_day=dates.last_day,
         reminders=tuple(datetime.fromisoformat(moment) for moment in schedule["reminders"]),
     )
-    away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ())) | (dates.away if moved else frozenset())
+    days = dates.ahead if moved else dates.calendar
     is_kept = "and keeps its date" if moved is None else "with the date that it had"
     effect = f" It takes effect {kept.due_at:%Y-%m-%d %H:%M} UTC." if kept.due_at != kept.promised_at else ""
     step = f"It runs again from the same start {is_kept}: {kept.promised_at:%Y-%m-%d %H:%M} UTC.{effect}"
     steps = (*counted.reckoning.steps, step, *(moved.steps if moved else ()))
-    return with_steps(Counted(dates.policy, schedule["zone"], schedule["calendar"], reckoning, counted_from, away=away), steps)
+    return with_steps(Counted(dates.policy, schedule["zone"], days, reckoning, counted_from), steps)
 
 
 def with_steps(counted: Counted, steps: tuple[str, ...]) -> Counted:
@@ -192,7 +196,7 @@ def with_steps(counted: Counted, steps: tuple[str, ...]) -> Counted:
 def _not_before_told(stamping: Stamping, counted: Counted, kept: Sequence[Row[Any]]) -> Counted:
     later = [one for one in kept if one.promised_at > counted.reckoning.promised_at]
     told = told_or_in_hand(stamping.connection, [one.id for one in later])
-    return not_before_told(stamping.book, counted, later, told)
+    return not_before_told(counted, later, told)
 
 
 def _values(stamping: Stamping, kind: DeadlineKind, row: Row[Any], counted: Counted) -> dict[str, Any]:

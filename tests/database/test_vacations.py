@@ -181,7 +181,8 @@ def test_what_is_taken_back_frees_no_day_that_has_counted_but_those_to_come(mark
     order = market.order(seller_id=seller)
     market.clock.at = MONDAY - HOUR
     first = away(market, seller, date(2026, 3, 20), date(2026, 3, 22))["vacation"]
-    market.insert("clock_vacations", seller_id=seller, first_day="2026-03-04", last_day="2026-03-07", announced_at=MONDAY)
+    days = {"first_day": "2026-03-04", "last_day": "2026-03-07"}
+    market.insert("clock_vacations", id=801, seller_id=seller, announced_at=MONDAY, **days)
     early = market.dispute(order_id=order)
     market.run("stamp", at=MONDAY)
     market.run("escalate-disputes", at=MONDAY)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -216,6 +217,25 @@ def test_a_peak_season_that_is_reached_only_through_a_vacation_adds_its_days_all
 
     later = layered(one.leaving_out(away, after=date(2026, 3, 2)), one.starts)
     assert later is not None and later.promised_at == stamped.promised_at
+
+
+@pytest.mark.parametrize("roll", ["none", "next_business_day"])
+def test_hours_that_end_with_a_day_end_as_if_they_were_counted_under_the_vacation(roll: Any) -> None:
+    one = dates(Policy(Period.parse("48 hours"), ends="end_of_day", roll=roll), local("2026-03-02T10:00"), LISBON)
+    away = frozenset(date(2026, 3, day) for day in range(3, 6))
+    stamped = due_at(one.starts, one.policy, one.calendar.layered(away), one.zone)
+    later = layered(one.leaving_out(away, after=date(2026, 3, 2)), one.starts)
+
+    assert (later or one).promised_at == stamped.promised_at
+    assert (later is None) == (roll == "none")
+
+
+def test_hours_that_end_with_a_day_lose_no_day_of_a_vacation_to_a_hold() -> None:
+    one = dates(Policy(Period.parse("48 hours"), ends="end_of_day"), local("2026-03-02T10:00"), LISBON)  # Wednesday the 4th
+    under = replace(one, calendar=one.calendar.layered(frozenset({date(2026, 3, 3), date(2026, 3, 4)})))
+    held, until = local("2026-03-02T12:00"), local("2026-03-05T12:00")
+
+    assert after_hold(under, held, until).promised_at == after_hold(one, held, until).promised_at == local("2026-03-08T00:00")
 
 
 def test_days_of_a_vacation_are_skipped_and_told() -> None:

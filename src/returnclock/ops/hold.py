@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Select, exists, insert, select, update
 from returnclock.batches import until_short
 from returnclock.database import reading, retried, writing
 from returnclock.errors import BadUsage, Refused, StillHeld
-from returnclock.holds import Hold, standing, unfinished, until_when
+from returnclock.holds import Hold, spans_under, standing, unfinished
 from returnclock.kinds import DeadlineKind
 from returnclock.ops.targets import Desk, counted
 from returnclock.ops.turn import in_turn
@@ -115,7 +115,8 @@ def enact(desk: Desk) -> dict[str, int]:
 
 def _mark_all(desk: Desk, now: datetime, one: Hold) -> int:
     done = {"held": 0}
-    for kind in desk.book.active():
+    # Also kinds that are off: what is found under a hold only once they are on again would seem to have come into it then.
+    for kind in desk.book.kinds:
         until_short(partial(_catch, desk, now, kind, one, done), limit=None, size=BATCH)
         if one.caught_at is None and one.reaches_back:
             _reach_back_all(desk, now, kind, one)
@@ -204,8 +205,8 @@ def _free_page(desk: Desk, now: datetime, kind: DeadlineKind, after: int) -> Seq
 def _release(desk: Desk, now: datetime, kind: DeadlineKind, reason: str, ids: Sequence[int]) -> int:
     with writing(desk.engine) as connection:
         free = connection.execute(_free(connection, now, kind).where(among(deadlines.c.id, ids))).scalars().all()
-        until = until_when(connection, kind, unfinished(connection, now), free, now)
-        return release(connection, desk.book, desk.hand, now, kind, until, reason)
+        spans = spans_under(connection, kind, unfinished(connection, now), free, now)
+        return release(connection, desk.book, desk.hand, now, kind, spans, reason)
 
 
 def _free(connection: Connection, now: datetime, kind: DeadlineKind) -> Select[Any]:

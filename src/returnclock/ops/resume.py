@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from returnclock.errors import NotFound, Refused
-from returnclock.holds import Hold, covered, standing, unfinished, until_when
+from returnclock.holds import Hold, covered, spans_under, standing, unfinished
 from returnclock.kinds import DeadlineKind
 from returnclock.ops.hold import enact, tell_of
 from returnclock.ops.targets import Desk, counted
@@ -46,11 +46,11 @@ def _resume_row(desk: Desk, scope: Scope, connection: Connection) -> dict[str, A
     if desk.dry_run:
         connection.rollback()
         return {**result, "resumed": 0}
-    # Before the row is taken out of the holds: they say until when it stood still.
-    until = {kind: until_when(connection, kind, ending, ids, now) for kind, ids in held.items()}
+    # Before the row is taken out of the holds: they say from when to when it stood still.
+    spans = {kind: spans_under(connection, kind, ending, ids, now) for kind, ids in held.items()}
     for one in bound:
         _end_for_row(connection, desk, now, one, scope)
-    done = sum(release(connection, desk.book, desk.hand, now, kind, until[kind], desk.reason) for kind in kinds)
+    done = sum(release(connection, desk.book, desk.hand, now, kind, spans[kind], desk.reason) for kind in kinds)
     return {**result, "resumed": done}
 
 

@@ -5,8 +5,8 @@ Imports vacations, turnstile, turn and targets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,20 +19,19 @@ from returnclock.errors import BadUsage, NotFound, Refused
 from returnclock.facts import zone_or
 from returnclock.faults import faults_of_vacations
 from returnclock.kinds import DeadlineKind, Party
-from returnclock.moves import beginning, dates_of, history_of, moved_values, telling, write_moves
+from returnclock.moves import beginning, dates_of, days_left_out, history_of, moved_values, telling, write_moves
 from returnclock.ops.targets import Desk, Pages
 from returnclock.ops.turn import InHand, in_turn
 from returnclock.remaining import layered
 from returnclock.sqlstates import is_of_no_row
+from returnclock.standstill import SETTLES_IN
 from returnclock.tables.clock import LIVE_STATES, deadlines, events, policies
 from returnclock.tables.interventions import vacations
 from returnclock.tables.keys import among
 from returnclock.tables.market import orders, sellers
 from returnclock.tables.types import Instant
 from returnclock.telemetry import Event
-from returnclock.vacations import LONGEST, announced, away_by_seller, days_granted, unapplied, waiting
-
-SETTLES_IN = timedelta(minutes=10)  # longer than any transaction of ours lives
+from returnclock.vacations import LONGEST, announced, days_announced, days_granted, unapplied, waiting, wrong_with
 
 
 def announce(desk: Desk, seller_id: int, first_day: date, last_day: date) -> dict[str, Any]:
@@ -151,7 +150,7 @@ def _apply_of(desk: Desk, seller_id: int) -> int:
         if not rows:
             return 0
         since = None if any(row.is_new for row in rows) else min(row.applied_at for row in rows) - SETTLES_IN
-        moved, left = _move_all(connection, desk, seller_id, now, since)
+        moved, left = _move_all(connection, desk, seller_id, {row.id for row in rows}, now, since)
         if not left:  # else it is gone through again by the next sweep
             _note(connection, [row.id for row in rows if row.is_new], applied_at=now, settled_at=None)
             settled = [row.id for row in rows if not row.is_new and row.applied_at + SETTLES_IN <= now]
@@ -171,15 +170,22 @@ def _note(connection: Connection, ids: Sequence[int], **values: datetime | None)
         connection.execute(update(vacations).where(among(vacations.c.id, ids)).values(values))
 
 
-def _move_all(connection: Connection, desk: Desk, seller_id: int, now: datetime, since: datetime | None) -> tuple[int, int]:
-    """Move the live deadlines of a seller, or only those to which something happened ``since``.
+def _move_all(
+    connection: Connection, desk: Desk, seller_id: int, ids: Collection[int], now: datetime, since: datetime | None
+) -> tuple[int, int]:
+    """Move the live deadlines of a seller for vacations, or only those to which something happened ``since``.
+
+    ids: those of the vacations that wait.
 
     Returns:
         how many were moved, and how many somebody had in hand.
     """
     pages, moved = Pages(connection), 0
+    of_seller = announced(connection, [seller_id]).get(seller_id, [])
     local = _zone_or_market(connection, desk, seller_id)
-    away = away_by_seller(connection, {seller_id: local}, desk.book.guards.vacation_days_a_year).get(seller_id)
+    away = days_announced(of_seller, local, desk.book.guards.vacation_days_a_year)
+    # Not what was announced longer ago: each had its turn, and what a raised cap grants of one moves nothing that runs.
+    heard = min((row.announced_at for row in of_seller if row.id in ids and wrong_with(row) is None), default=now)
     for kind in desk.book.active() if away else ():
         if kind.party is Party.SELLER and kind.order_id is not None:
             chosen = _live_of(kind, seller_id)
@@ -187,7 +193,7 @@ def _move_all(connection: Connection, desk: Desk, seller_id: int, now: datetime,
                 # Not what was moved here: that knew the vacation, and would be gone through again with every look.
                 lately = exists().where(events.c.deadline_id == deadlines.c.id, events.c.at >= since)
                 chosen = chosen.where(lately.where(events.c.event != Event.POSTPONED).correlate(deadlines))
-            moved += _move(pages, desk, kind, chosen, away or frozenset(), now)
+            moved += _move(pages, desk, kind, chosen, away, heard, now)
     return moved, pages.left
 
 
@@ -198,7 +204,16 @@ def _live_of(kind: DeadlineKind, seller_id: int) -> Select[Any]:
     return chosen.where(deadlines.c.state.in_(LIVE_STATES), of_seller.correlate(kind.subject).exists())
 
 
-def _move(pages: Pages, desk: Desk, kind: DeadlineKind, chosen: Select[Any], away: frozenset[date], now: datetime) -> int:
+def _move(
+    pages: Pages,
+    desk: Desk,
+    kind: DeadlineKind,
+    chosen: Select[Any],
+    away: Mapping[date, datetime],
+    heard: datetime,
+    now: datetime,
+) -> int:
+    """Move what is chosen as it would have been moved if somebody had come as soon as they were ``heard`` of."""
     connection = pages.connection
     moved = 0
     for rows in pages.of(chosen, kind):
@@ -207,8 +222,10 @@ def _move(pages: Pages, desk: Desk, kind: DeadlineKind, chosen: Select[Any], awa
         told = []
         for row in rows:
             dates = dates_of(desk.book, row, beginning(row, history[row.id]))
-            dates = dates.leaving_out(away, after=now.astimezone(dates.zone).date())
-            reckoned = layered(dates, now)
+            since = max(heard, dates.starts)
+            left_out = days_left_out(away, history[row.id], dates, now)
+            dates = dates.leaving_out(left_out, after=dates.day_of(since))
+            reckoned = layered(dates, since)
             if reckoned is not None:
                 moves[row.state].append(moved_values(desk.book, kind, row, dates, reckoned, now))
                 told.append(telling(kind, row, reckoned, reason="the seller has announced a vacation"))
