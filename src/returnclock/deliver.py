@@ -1,9 +1,10 @@
 """Deliver: takes notices from the outbox to the mail server; the network is outside every transaction.
 
 A notice is leased by one worker, looked at once more, marked ``sending``, sent, and marked ``sent``. The marks of a few
-letters share one transaction (see ``round``), so a worker that dies leaves at most ``MOST_IN_HAND`` of which nobody knows
+letters share one transaction (see ``round``), so a run that dies leaves at most ``MOST_IN_HAND`` of which nobody knows
 whether they went out; those are sent again under the same Message-ID and the ledger says so: never lost comes before never
-twice. Imports round, parcels, outbox and mail.
+twice. A process does one run at a time, and every process of every worker may be at one: a tick begins beside others, but
+for where the mail server keeps one of them waiting (`has_work`). Imports round, parcels, outbox and mail.
 """
 
 from __future__ import annotations

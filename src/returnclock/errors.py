@@ -192,7 +192,7 @@ class StillHeld(ReturnclockError):
 
 
 class StillPaused(ReturnclockError):
-    """{name} rests since {since}, by {actor}: {reason} (the limit is {limit}). Nothing is lost meanwhile, but it is late.
+    """{name} is paused since {since}, by {actor}: {reason} (the limit is {limit}). Nothing is lost meanwhile, but it is late.
     End it with "returnclock unpause {name}" and a reason."""
 
 

@@ -1,18 +1,21 @@
 """Health: what is late, what waits, how fresh every task is; read-only. Imports the nouns.
 
-Cheap at ten million deadlines: every question is answered from an index that holds only what is live, lately settled, unsent,
-dead or open. What has been settled for long is nobody's worry at three in the morning, and is not counted.
+What is due, what waits and what failed is counted up to ``COUNTED``, from indexes that hold only that. What is open, settled
+since yesterday, or not warned is counted row by row: at ten million deadlines that takes seconds, so monitoring asks `vitals`
+instead. What has been settled for long is nobody's worry at three in the morning, and is not counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, literal_column, select, union_all
 
 from returnclock import claims, guards, histogram, holds, pauses
+from returnclock.batches import COUNTED, counted
 from returnclock.lateness import Histogram
 from returnclock.rulebook import Rulebook
 from returnclock.starts import NO_START
@@ -38,7 +41,7 @@ _SLACK_S = 60  # a tick may be this much later than its interval before anybody 
 def overdue(connection: Connection, book: Rulebook, now: datetime, by: timedelta = timedelta()) -> list[dict[str, Any]]:
     """Of each kind that has any, how many deadlines are due since ``by`` or longer, and the latest one's lateness (s).
 
-    Counted up to `batches.COUNTED` of a kind: after an outage it is asked every minute, beside those who work on it.
+    Counted up to ``COUNTED`` of a kind: after an outage it is asked every minute, beside those who work on it.
     """
     found = []
     for kind in book.active():
@@ -49,7 +52,7 @@ def overdue(connection: Connection, book: Rulebook, now: datetime, by: timedelta
 
 
 def counts_by_state(connection: Connection) -> dict[str, dict[str, int]]:
-    """How many deadlines of each kind are running and held."""
+    """How many deadlines of each kind are running and held: all of them, which takes longer the more there are."""
     known = connection.execute(select(policies.c.kind).distinct()).scalars().all()  # an index leads with the kind
     chosen = select(deadlines.c.kind, deadlines.c.state, func.count().label("number"))
     chosen = chosen.where(is_live, deadlines.c.kind.in_(sorted(known)))
@@ -65,27 +68,35 @@ def settled_since(connection: Connection, book: Rulebook, since: datetime) -> di
 
 
 def _by_kind_and_state(connection: Connection, chosen: Select[Any]) -> dict[str, dict[str, int]]:
-    counted: dict[str, dict[str, int]] = {}
+    found: dict[str, dict[str, int]] = {}
     for row in connection.execute(chosen.group_by(deadlines.c.kind, deadlines.c.state).order_by(deadlines.c.kind)):
-        counted.setdefault(row.kind, {})[row.state] = row.number
-    return counted
+        found.setdefault(row.kind, {})[row.state] = row.number
+    return found
 
 
 def due_within(connection: Connection, book: Rulebook, now: datetime, span: timedelta) -> dict[str, int]:
-    """How many deadlines of each kind that is on fall due within the span from now."""
-    names = [kind.name for kind in book.active()]
-    chosen = select(deadlines.c.kind, func.count().label("number")).where(deadlines.c.kind.in_(names), is_running)
-    chosen = chosen.where(deadlines.c.due_at > now, deadlines.c.due_at <= now + span).group_by(deadlines.c.kind)
-    return {row.kind: row.number for row in connection.execute(chosen.order_by(deadlines.c.kind))}
+    """How many deadlines of each kind that is on fall due within the span from now, up to ``COUNTED`` of a kind."""
+    found = {}
+    for kind in sorted(book.active(), key=attrgetter("name")):
+        ahead = select(deadlines.c.id).where(deadlines.c.kind == kind.name, is_running)
+        number = counted(connection, ahead.where(deadlines.c.due_at > now, deadlines.c.due_at <= now + span))
+        if number:
+            found[kind.name] = number
+    return found
 
 
 def notices_by_state(connection: Connection) -> dict[str, int]:
-    """How many notices are queued, sending and dead; those that are sent or suppressed need nobody."""
-    chosen = [
-        select(outbox.c.state, func.count().label("number")).where(which).group_by(outbox.c.state)
-        for which in (is_unsent & outbox.c.next_attempt_at.is_not(None), is_dead)
-    ]
-    return {row.state: row.number for query in chosen for row in connection.execute(query)}
+    """How many notices are queued, sending and dead; those that are sent or suppressed need nobody.
+
+    Counted up to ``COUNTED`` of those that wait, the next ones first, and of those that are dead.
+    """
+    waiting = select(outbox.c.state).where(is_unsent, outbox.c.next_attempt_at.is_not(None))
+    found: dict[str, int] = {}
+    for chosen in (waiting.order_by(outbox.c.next_attempt_at), select(outbox.c.state).where(is_dead)):
+        some = chosen.limit(COUNTED).subquery()
+        number = func.count().label("number")
+        found |= {row.state: row.number for row in connection.execute(select(some.c.state, number).group_by(some.c.state))}
+    return found
 
 
 def standing_holds(connection: Connection, book: Rulebook, now: datetime) -> list[dict[str, Any]]:
@@ -189,13 +200,13 @@ def is_stale(age_s: float | None, every_s: float) -> bool:
 
 
 def open_problems(connection: Connection) -> int:
-    """How many rows' problems are open."""
-    return int(connection.execute(select(func.count()).select_from(problems).where(is_open)).scalar_one())
+    """How many rows' problems are open, up to ``COUNTED``."""
+    return counted(connection, select(problems.c.id).where(is_open))
 
 
 def unstamped_changes(connection: Connection, now: datetime) -> tuple[int, float]:
-    """How many noted changes wait to be stamped, and for how many seconds the oldest has waited."""
-    number = int(connection.execute(select(func.count()).select_from(changes)).scalar_one())
+    """How many noted changes wait to be stamped, up to ``COUNTED``, and for how many seconds the oldest has waited."""
+    number = counted(connection, select(changes.c.id))
     # The first in line, not the least of all times: the key leads to it.
     oldest = connection.execute(select(changes.c.noted_at).order_by(changes.c.id).limit(1)).scalar()
     return number, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0

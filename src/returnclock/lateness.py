@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-# Seconds. A tick comes every second, so most are below 1 or 2; the rest tells an hour's outage from a week's.
+# Seconds. A sweep comes every two seconds, so most are below that; the rest tells an hour's outage from a week's.
 BOUNDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0, math.inf)
 
 _STEP = math.log(1.02)  # neighbouring cells of the sketch lie two percent apart: what is told is one percent off at most

@@ -25,8 +25,8 @@ from returnclock.mail import Channel, Meanwhile
 from returnclock.parcels import UNCERTAIN, Supply, pack, refused
 from returnclock.telemetry import Event
 
-# Never more letters than this are ``sending`` at once, half of them in the sender's hand and half in the clerk's: so many
-# may be unsure when a worker is killed.
+# Never more letters of one run than this are ``sending`` at once, half of them in the sender's hand and half in the clerk's: so
+# many may be unsure when its process is killed.
 MOST_IN_HAND = 32
 # The sender's half is so many that sending them takes so many times as long as the clerk's turn: fewer, and the clerk's work
 # is felt. One letter, where the server takes its time over each.

@@ -66,7 +66,7 @@ def perform(
 
     Raises:
         UnknownTask: there is no such task.
-        Refused: it rests, and a person has asked for it.
+        Refused: it is paused, and a person has asked for it.
         BadUsage: ``at`` without ``dry_run``.
         ReturnclockError: what the task itself raised, after its run was marked failed.
     """
@@ -124,7 +124,7 @@ def _refuse_while_paused(wiring: Wiring, task: str) -> None:
 
 
 def _said(task: str, pause: Mapping[str, Any]) -> str:
-    return f"{task} rests since {pause['paused_at']:%Y-%m-%d %H:%M} UTC by {pause['actor']}: {pause['reason']}"
+    return f"{task} is paused since {pause['paused_at']:%Y-%m-%d %H:%M} UTC by {pause['actor']}: {pause['reason']}"
 
 
 def _rest(wiring: Wiring, task: str, actor: str, celery_task_id: str | None) -> dict[str, Any] | None:

@@ -247,7 +247,7 @@ def test_a_pause_is_an_alarm_once_it_stands_too_long(market: Market) -> None:
     market.run("escalate-disputes")
     begin(market, "task", "purge")
     market.run("audit", at=DUE + HOUR)
-    with pytest.raises(StillPaused, match="purge rests since"):
+    with pytest.raises(StillPaused, match="purge is paused since"):
         market.run("audit", at=DUE + 3 * HOUR)
 
 

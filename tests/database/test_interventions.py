@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from math import inf
 
 import pytest
 from sqlalchemy import update
 
 from returnclock.errors import BadPeriod, Refused
+from returnclock.ops import targets
 from returnclock.tables.clock import events, outbox
 from tests.database.desk import Operator
 from tests.database.market import DAY, HOUR, MONDAY, SECOND, Market
@@ -77,6 +79,21 @@ def test_fire_now_fires_nothing_that_is_no_longer_true(market: Market, operator:
     with pytest.raises(Refused, match="still true"):
         operator.fire("disputes", dispute, at=MONDAY + 2 * HOUR)
     assert market.row("disputes", dispute).escalated_at is None
+
+
+def test_more_than_one_transaction_may_hold_is_refused_and_left_as_it_was(
+    market: Market, operator: Operator, dispute: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter((0.0, inf))
+    monkeypatch.setattr(targets, "PAGE", 1)
+    monkeypatch.setattr(targets, "monotonic", lambda: next(looks))
+    other = market.dispute()
+    market.run("stamp")
+    with pytest.raises(Refused, match="more than one transaction does in 4 minutes"):
+        operator.fire(kind="seller_response")
+
+    assert [market.states("seller_response", one) for one in (dispute, other)] == [["running"], ["running"]]
+    assert market.notices() == []
 
 
 def test_fire_now_leaves_what_is_held(market: Market, operator: Operator, dispute: int) -> None:

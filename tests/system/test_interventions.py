@@ -106,7 +106,7 @@ def test_a_pause_is_seen_everywhere_and_ended(folder: Path) -> None:
     assert answered(folder, "pause", "seller_response", "--until", "2199-01-01")["what"] == "kind"
     run = typed(folder, "run", "escalate-disputes")
     assert (run.exit_code, "returnclock unpause escalate-disputes" in run.stderr) == (4, True)
-    assert "RESTS escalate-disputes" in typed(folder, "status").stdout
+    assert "PAUSED escalate-disputes" in typed(folder, "status").stdout
     assert answered(folder, "unpause", "escalate-disputes")["ended"] == 1
     assert typed(folder, "run", "escalate-disputes").exit_code == 0
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.option("--until", "ends", metavar="TIME", help="It ends by itself then. ISO 8601, UTC unless it says.")
 @intervention
 def pause(name: str, ends: str | None, **asked: Any) -> None:
-    """Let a task, such as deliver-mail, or a kind, such as seller_response, rest.
+    """Pause a task, such as deliver-mail, or a kind, such as seller_response.
 
-    A kind that rests neither takes effect nor reminds; its deadlines go on counting. Use hold to stop the time.
+    A paused kind neither takes effect nor reminds; its deadlines go on counting. Use hold to stop the time.
     """
     from returnclock.ops import pause as room
 

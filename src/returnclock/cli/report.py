@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from returnclock import health, schema
+from returnclock.batches import COUNTED
 from returnclock.cli.output import instant, span, style
 from returnclock.database import reading, takes_writes
 from returnclock.settings import redacted, seconds
@@ -65,6 +66,11 @@ def _tasks(wiring: Wiring, ran: dict[str, dict[str, Any]], now: datetime) -> dic
     return told
 
 
+def up_to(number: int) -> str:
+    """A count that ends at ``COUNTED``, as people read it."""
+    return f"{number}+" if number >= COUNTED else str(number)
+
+
 def judge(report: dict[str, Any], wiring: Wiring) -> tuple[int, str]:
     """A monitoring plugin's verdict: the worst thing first, in one line."""
     if not report["takes_writes"]:
@@ -74,11 +80,11 @@ def judge(report: dict[str, Any], wiring: Wiring) -> tuple[int, str]:
     late = [found for found in report["overdue"] if found["oldest_s"] > found["limit_s"] and found["kind"] not in rest]
     if late:
         worst = max(late, key=lambda found: float(found["oldest_s"]))
-        return 2, f"{worst['count']} {worst['kind']} deadline(s) late, the oldest by {span(worst['oldest_s'])}"
+        return 2, f"{up_to(worst['count'])} {worst['kind']} deadline(s) late, the oldest by {span(worst['oldest_s'])}"
     paused = [pause for pause in report["paused"] if pause["too_long"]]
     if paused:
         longest = max(paused, key=lambda pause: float(pause["for_s"]))
-        return 2, f"{longest['name']} rests since {span(longest['for_s'])}, by {longest['actor']}: {longest['reason']}"
+        return 2, f"{longest['name']} is paused since {span(longest['for_s'])}, by {longest['actor']}: {longest['reason']}"
     stale = _stale(report, wiring)
     if stale:
         return 2, f"no success of {', '.join(stale)} for longer than it should take; do worker and beat run?"
@@ -87,18 +93,18 @@ def judge(report: dict[str, Any], wiring: Wiring) -> tuple[int, str]:
     failing = [task for task, ran in report["tasks"].items() if _is_failing(ran)]
     warnings = [f"{task} failed last" for task in failing]
     if report["notices"].get("dead"):
-        warnings.append(f"{report['notices']['dead']} dead notice(s)")
+        warnings.append(f"{up_to(report['notices']['dead'])} dead notice(s)")
     if report["amnesty"]["unwarned"]:
         warnings.append(f"{sum(report['amnesty']['unwarned'].values())} deadline(s) whose party is not warned yet")
     if report["paused"]:
-        warnings.append("at rest: " + ", ".join(pause["name"] for pause in report["paused"]))
+        warnings.append("paused: " + ", ".join(pause["name"] for pause in report["paused"]))
     forgotten = [one for one in report["holds"] if one["too_long"]]
     if forgotten:
         oldest = min(forgotten, key=itemgetter("since"))
         stood = span((report["at"] - oldest["since"]).total_seconds())
         warnings.append(f"{len(forgotten)} hold(s) without an end, the oldest (hold {oldest['id']}) for {stood}")
     if report["problems"]:
-        warnings.append(f"{report['problems']} row(s) with problems")
+        warnings.append(f"{up_to(report['problems'])} row(s) with problems")
     if warnings:
         return 1, "; ".join(warnings)
     running = sum(states.get("running", 0) for states in report["deadlines"].values())
@@ -121,7 +127,7 @@ def told(report: dict[str, Any]) -> list[str]:
         lines.append(style(f"{_READS_ONLY[0].upper()}{_READS_ONLY[1:]}.", fg="red", bold=True))
     for found in report["overdue"]:
         late = found["oldest_s"] > found["limit_s"]
-        said = f"{'LATE' if late else 'Due '}  {found['count']} {found['kind']}, the oldest by {span(found['oldest_s'])}"
+        said = f"{'LATE' if late else 'Due '}  {up_to(found['count'])} {found['kind']}, the oldest by {span(found['oldest_s'])}"
         lines.append(style(said, fg="red" if late else "yellow", bold=late))
     if not report["overdue"]:
         lines.append(style("Nothing is late.", fg="green"))
@@ -133,7 +139,7 @@ def _interventions(report: dict[str, Any]) -> list[str]:
     """What is paused or held, and what amnesty has to do with it."""
     lines = []
     for pause in report["paused"]:
-        said = f"RESTS {pause['name']} since {span(pause['for_s'])}, by {pause['actor']}: {pause['reason']}"
+        said = f"PAUSED {pause['name']} since {span(pause['for_s'])}, by {pause['actor']}: {pause['reason']}"
         lines.append(style(said, fg="red" if pause["too_long"] else "yellow", bold=pause["too_long"]))
     for one in report["holds"]:
         until = f"until {instant(one['until'])}" if one["until"] else "until it is resumed"
@@ -158,24 +164,24 @@ def _waiting(report: dict[str, Any]) -> list[str]:
     waiting, notices = report["unstamped_changes"], report["notices"]
     if waiting["count"]:
         late = waiting["oldest_s"] > report["late_limit_s"]
-        said = f"Changes to be stamped: {waiting['count']}, the oldest for {span(waiting['oldest_s'])}."
+        said = f"Changes to be stamped: {up_to(waiting['count'])}, the oldest for {span(waiting['oldest_s'])}."
         lines.append(style(said, fg="red" if late else None))
     unsent = notices.get("queued", 0) + notices.get("sending", 0)
     overdue = f", the oldest due for {span(report['oldest_notice_s'])}" if report["oldest_notice_s"] >= 1 else ""
-    lines.append(f"Notices to be sent: {unsent}{overdue}.")
+    lines.append(f"Notices to be sent: {up_to(unsent)}{overdue}.")
     if notices.get("dead"):
-        said = f'Dead notices: {notices["dead"]} ("returnclock outbox list --state dead" lists them).'
+        said = f'Dead notices: {up_to(notices["dead"])} ("returnclock outbox list --state dead" lists them).'
         lines.append(style(said, fg="red"))
         lines += [f"  {each['count']:>6}  {each['error']}" for each in report["dead_notices"][:_MOST_ERRORS]]
     if report["problems"]:
-        said = f'Rows with problems: {report["problems"]} ("returnclock problems" lists them).'
+        said = f'Rows with problems: {up_to(report["problems"])} ("returnclock problems" lists them).'
         lines.append(style(said, fg="yellow"))
     return lines
 
 
 def _deadlines(report: dict[str, Any]) -> list[str]:
     coming, settled = report["due_within_an_hour"], report["settled_last_day"]
-    lines = ["Due within the hour: " + (", ".join(f"{n} {kind}" for kind, n in coming.items()) or "none") + "."]
+    lines = ["Due within the hour: " + (", ".join(f"{up_to(n)} {kind}" for kind, n in coming.items()) or "none") + "."]
     kinds = sorted({*report["deadlines"], *settled})
     if kinds:
         lines.append("Deadlines, open now and settled in the last 24 hours:")

@@ -6,13 +6,14 @@ Imports scopes, spelling, neighbours and rulebook, and turn beside it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, exists, func, select
 
 from returnclock.clock import Clock
-from returnclock.errors import BadUsage, NotFound
+from returnclock.errors import BadUsage, NotFound, Refused
 from returnclock.kinds import DeadlineKind
 from returnclock.ledger import Hand
 from returnclock.neighbours import held_elsewhere
@@ -24,6 +25,13 @@ from returnclock.tables.clock import deadlines
 from returnclock.tables.keys import among, as_text, by_index, keys_of
 
 PAGE = 500
+# An intervention is one transaction, in which a front end waits for its rows; and that none of ours lives for long is what
+# vacations and those who follow the ledger by its ids rely on.
+LONGEST_S = 240.0
+_TOO_MANY = (
+    f"these are more than one transaction does in {LONGEST_S / 60:.0f} minutes, and front ends wait for its rows: nothing was "
+    "done. Take fewer at once, as by --kind, --country or --where."
+)
 
 
 @dataclass(frozen=True)
@@ -95,21 +103,27 @@ class Pages:
     whole: nothing may be left, as is right for a single row.
     beside: whether other tables that say whether a deadline runs must say the same until the end. What somebody is changing
     there is in hand too.
+    endless: whether it may take longer than ``LONGEST_S``.
     """
 
     connection: Connection
     whole: bool = False
     beside: bool = False
+    endless: bool = False
     left: int = 0
+    begun: float = field(default_factory=monotonic)
 
     def of(self, chosen: Select[Any], kind: DeadlineKind) -> Iterator[Sequence[Row[Any]]]:
         """The chosen rows of ``clock_deadlines``; asked once more under the lock.
 
         Raises:
             InHand: somebody has one of them, and nothing may be left.
+            Refused: they are too many for one transaction.
         """
         after = 0
         while True:
+            if not self.endless and monotonic() - self.begun > LONGEST_S:
+                raise Refused(reason=_TOO_MANY)
             page = chosen.with_only_columns(deadlines.c.id, deadlines.c.subject_id)
             page = page.where(deadlines.c.id > after).order_by(deadlines.c.id).limit(PAGE)
             found = self.connection.execute(page).all()

@@ -180,7 +180,7 @@ def _move_all(
     Returns:
         how many were moved, and how many somebody had in hand.
     """
-    pages, moved = Pages(connection), 0
+    pages, moved = Pages(connection, endless=True), 0
     of_seller = announced(connection, [seller_id]).get(seller_id, [])
     local = _zone_or_market(connection, desk, seller_id)
     away = days_announced(of_seller, local, desk.book.guards.vacation_days_a_year)
