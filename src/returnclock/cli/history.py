@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from returnclock.cli.archived import tell_of_archive
-from returnclock.cli.output import instant, json_option, moment_option, plain, print_json, print_table, span, style
+from returnclock.cli.output import instant, json_option, plain, print_json, print_table, span, style
+from returnclock.cli.typed import AT_LEAST_ONE, IDENTITY, Number, moment_option
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,14 +24,14 @@ _POLL_S = 0.5
 
 @click.command()
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-@click.option("--since-id", type=click.IntRange(0), help="Begin after this id. None is missed, in whatever order they commit.")
+@click.option("--since-id", type=Number(0), help="Begin after this id. None is missed, in whatever order they commit.")
 @click.option("--kind", help="Only of this kind of deadline, such as seller_response.")
 @click.option("--event", "names", multiple=True, help="Only this event; may be repeated. A * stands for anything: 'notice:*'.")
 @click.option("--subject", metavar="ID", help="Only of the row with this id; with --kind, or of any table.")
-@click.option("--deadline", type=int, metavar="ID", help='Only of this deadline, by the id that "returnclock deadlines" shows.')
+@click.option("--deadline", type=IDENTITY, help='Only of this deadline, by the id that "returnclock deadlines" shows.')
 @click.option("--actor", help="Only what this one did: clock, or a login.")
-@click.option("--run", "run_id", type=int, metavar="ID", help="Only what this run did.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many; without --follow.")
+@click.option("--run", "run_id", type=IDENTITY, help="Only what this run did.")
+@click.option("--limit", type=AT_LEAST_ONE, default=50, show_default=True, help="How many; without --follow.")
 @json_option
 def events(following: bool, since_id: int | None, limit: int, as_json: bool, **filters: Any) -> None:
     """Tell what happened, one line for each event of the ledger, the newest last.
@@ -192,7 +193,7 @@ def _print_event(wiring: Wiring, row: Any, as_json: bool) -> None:
 @moment_option("--since", help="Only those that started since then (ISO 8601, UTC unless it says).")
 @click.option("--idle", is_flag=True, help="Also those that found nothing to do.")
 @click.option("--failures", is_flag=True, help="Group the failed ones by their error.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--limit", type=AT_LEAST_ONE, default=50, show_default=True, help="At most so many.")
 @json_option
 def runs(
     task: str | None,

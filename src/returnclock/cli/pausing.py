@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from returnclock.cli.asking import intervention, moment
-from returnclock.cli.intervene import desk_for, wired
+from returnclock.cli.asking import intervention
+from returnclock.cli.intervene import desk_for
+from returnclock.cli.opening import opened
 from returnclock.cli.output import instant, print_json
+from returnclock.cli.typed import moment
 from returnclock.errors import BadUsage, Refused, UnknownTask
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def pause(name: str, ends: str | None, **asked: Any) -> None:
     from returnclock.database import writing
 
     until = moment(ends)
-    wiring = wired()
+    wiring = opened()
     what = _what(wiring, name)
     desk = desk_for(wiring, asked["by"], asked["reason"], asked["dry_run"])
     with writing(wiring.engine) as connection:
@@ -48,7 +50,7 @@ def unpause(name: str, **asked: Any) -> None:
     from returnclock import pauses
     from returnclock.database import writing
 
-    wiring = wired()
+    wiring = opened()
     what = _what(wiring, name)
     desk = desk_for(wiring, asked["by"], asked["reason"], asked["dry_run"])
     with writing(wiring.engine) as connection:

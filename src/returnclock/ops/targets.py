@@ -69,7 +69,8 @@ def scope_of(
 def _of_deadline(connection: Connection, book: Rulebook, written: str) -> Scope:
     if not written.isdecimal():
         raise BadUsage(reason=f'{written!r} is no deadline\'s id; a row is named by table and id, such as "disputes 81".')
-    row = connection.execute(select(deadlines).where(deadlines.c.id == int(written))).one_or_none()
+    ids = keys_of([written], deadlines.c.id)  # none of a number that no database can hold
+    row = connection.execute(select(deadlines).where(deadlines.c.id.in_(ids))).one_or_none()
     if row is None:
         raise NotFound(what="deadline", which=written, hint='; "returnclock deadlines" lists them')
     return Scope(row.kind, book.kind(row.kind).subject.name, row.subject_id)
