@@ -172,16 +172,15 @@ def _reader_has_gone() -> bool:
 
 
 def _print_event(wiring: Wiring, row: Any, as_json: bool) -> None:
-    from returnclock.telling import sentence, who
+    from returnclock.telling import about, sentence, who
 
     event = dict(row._mapping)
     kind = next((one for one in wiring.kinds if one.name == event["kind"]), None)
     if as_json:
         click.echo(json.dumps(event | {"told": sentence(event, kind)}, default=plain, ensure_ascii=False))
         return
-    of = f"{kind.subject.name if kind else event['kind'] or ''} {event['subject_id'] or ''}".strip()
     begin = style(f"{event['id']:>8}  {instant(event['at'])}", dim=True)
-    click.echo(f"{begin}  {style(of, bold=True)}: {sentence(event, kind)} {style(f'({who(event)})', dim=True)}")
+    click.echo(f"{begin}  {style(about(event, kind), bold=True)}: {sentence(event, kind)} {style(f'({who(event)})', dim=True)}")
 
 
 @click.command()
