@@ -201,6 +201,14 @@ def test_events_are_told_in_sentences_and_filtered(shop: Shop) -> None:
     assert "did you mean" in shop.typed("events", "--kind", "seller_respons").stderr
 
 
+def test_events_say_that_nothing_matches_but_not_to_whoever_asks_for_what_is_new(shop: Shop) -> None:
+    answer = shop.typed("events", "--event", "foo", "--json")
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "", "No event matches.\n")
+    newest = json.loads(shop.said("events", "--limit", "1", "--json"))["id"]
+    answer = shop.typed("events", "--since-id", str(newest))
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "", "")
+
+
 def test_an_underscore_in_a_pattern_is_an_underscore(shop: Shop) -> None:
     with writing(shop.engine) as connection:
         moment = datetime(2026, 11, 1, tzinfo=UTC)

@@ -51,8 +51,12 @@ def events(following: bool, since_id: int | None, limit: int, as_json: bool, **f
             rows = iter(_newest(wiring, conditions, limit))
             kind = filters["kind"]
             tell_of_archive(wiring, [wiring.rulebook.kind(kind)] if kind else wiring.kinds, filters["subject"])
+        found = False
         for row in rows:
             _print_event(wiring, row, as_json)
+            found = True
+        if not found and (conditions or since_id is None):  # else whoever keeps asking what is new would be told each time
+            click.echo("No event matches.", err=True)
     except KeyboardInterrupt:  # the way in which a follower is meant to end
         return
 
@@ -210,10 +214,13 @@ def runs(
     """
     from returnclock.cli.opening import opened
     from returnclock.database import reading
-    from returnclock.history import chosen_runs, failures_by_error
+    from returnclock.history import chosen_runs, failures_by_error, has_run
+    from returnclock.jobs import job_for
 
     wiring = opened()
     with reading(wiring.engine) as connection:
+        if task and task != "restamp" and not has_run(connection, task):
+            job_for(wiring, task)  # refuses one that there is not
         if failures:
             groups = failures_by_error(connection, task=task, trigger=trigger, since=since)
             rows: list[dict[str, Any]] = groups[:limit]

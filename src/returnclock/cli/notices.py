@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from returnclock.cli.opening import opened
 from returnclock.cli.output import instant, json_option, print_json, print_table
 from returnclock.cli.typed import AT_LEAST_ONE, IDENTITY
 from returnclock.errors import BadUsage, NotFound
+
+if TYPE_CHECKING:
+    from returnclock.wiring import Wiring
 
 
 @click.group()
@@ -126,6 +129,8 @@ def requeue(identities: tuple[int, ...], dead: bool, kind: str | None, group: st
     if bool(identities) == bool(dead or kind or group):
         raise BadUsage(reason="Name the notices to requeue, or say --kind, --group, or --dead for all dead ones.")
     wiring = opened()
+    if group:
+        _insist_on_group(wiring, group)
     of_kind = wiring.rulebook.kind(kind).name if kind else None
 
     def carry_out(dry_run: bool) -> dict[str, Any]:
@@ -145,6 +150,16 @@ def requeue(identities: tuple[int, ...], dead: bool, kind: str | None, group: st
         click.echo(f"{'Would requeue' if asked['dry_run'] else 'Requeued'} {result['matched']} notice(s).")
     if missing:
         raise NotFound(what="dead or suppressed notice", which=", ".join(map(str, missing)), hint="; left alone")
+
+
+def _insist_on_group(wiring: Wiring, group: str) -> None:
+    from returnclock.database import reading
+    from returnclock.outbox import error_groups
+
+    with reading(wiring.engine) as connection:
+        known = {one["group"] for one in error_groups(connection)}
+    if group not in known:
+        raise NotFound(what="group of dead notices", which=group, hint='; "returnclock outbox errors" lists them')
 
 
 COMMANDS = (outbox,)

@@ -11,7 +11,7 @@ from returnclock.cli.intervene import desk_for
 from returnclock.cli.opening import opened
 from returnclock.cli.output import instant, print_json
 from returnclock.cli.typed import moment
-from returnclock.errors import BadUsage, Refused, UnknownTask
+from returnclock.errors import BadUsage, Refused
 
 if TYPE_CHECKING:
     from returnclock.wiring import Wiring
@@ -77,8 +77,9 @@ def _what(wiring: Wiring, name: str) -> str:
         return "kind"
     if name in wiring.tasks:
         return "task"
-    known = [*wiring.tasks, *kinds]
-    raise UnknownTask(task=name, hint=did_you_mean(name, known), known=", ".join(known))
+    hint = did_you_mean(name, [*wiring.tasks, *kinds])
+    listed = f"The tasks are: {', '.join(wiring.tasks)}. The kinds are: {', '.join(kinds)}."
+    raise BadUsage(reason=f"There is neither a task nor a kind {name!r}{hint}. {listed}")
 
 
 COMMANDS = (pause, unpause)
