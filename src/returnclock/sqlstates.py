@@ -126,7 +126,7 @@ def named_reason(fault: BaseException) -> str:
     """What is kept of a failed run: the error's name and what it says; of the database's, without statement and hints."""
     if isinstance(fault, SQLAlchemyError):
         return f"{type(getattr(fault, 'orig', None) or fault).__name__}: {reason_of(fault)}"
-    return f"{type(fault).__name__}: {fault}"
+    return f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__
 
 
 def reason_of(fault: BaseException) -> str:

@@ -182,8 +182,10 @@ def extend(add: str | None, ends: str | None, **asked: Any) -> None:
     """
     from returnclock.ops.extend import extend as extended
 
-    if (add is None) == (ends is None):
+    if add is None and ends is None:
         raise BadUsage(reason="Say how much: --add PERIOD or --until TIME.")
+    if add is not None and ends is not None:
+        raise BadUsage(reason="--add and --until both say how much; give one of them.")
     until = moment(ends)
     wiring = opened()
     scope = _asked_scope(wiring, asked)

@@ -50,11 +50,24 @@ def _here(task: str, dry_run: bool, at: datetime | None, limit: int | None) -> d
 def _queued(task: str, dry_run: bool, at: datetime | None, limit: int | None) -> dict[str, Any]:
     from returnclock.jobs import job_for
     from returnclock.tasks import wiring
-    from returnclock.tasks.request import ask_worker
+    from returnclock.tasks.request import TAKEN_WITHIN_S, ask_worker
 
     job_for(wiring(), task)
     asked = {"limit": limit, "dry_run": dry_run, "at": at.isoformat() if at else None}
-    return ask_worker(task, asked, login())
+    sent = False
+
+    def waits() -> None:
+        nonlocal sent
+        sent = True
+        click.echo(f"Sent. Waiting for a worker to take it, {TAKEN_WITHIN_S} s at most.", err=True)
+
+    try:
+        return ask_worker(task, asked, login(), waits)
+    except KeyboardInterrupt:
+        if sent:
+            stays = f"a worker may still take {task}, until the request expires {TAKEN_WITHIN_S} s after it was sent"
+            click.echo(f"\nNot waited for any longer: {stays}.", err=True)
+        raise
 
 
 def login() -> str:
@@ -80,7 +93,7 @@ def _told(result: dict[str, Any]) -> str:
 
 
 def _number(value: float | dict[str, float]) -> str:
-    return " ".join(f"{name} {of:g}" for name, of in value.items()) if isinstance(value, dict) else f"{value:g}"
+    return " ".join(f"{name} {of:.12g}" for name, of in value.items()) if isinstance(value, dict) else f"{value:.12g}"
 
 
 COMMANDS = (run,)
