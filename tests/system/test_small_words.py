@@ -49,6 +49,12 @@ def test_an_extension_in_two_ways_is_told_from_one_in_none(shop: Wiring) -> None
     assert (both.exit_code, both.stderr) == (2, "returnclock: --add and --until both say how much; give one of them.\n")
 
 
+def test_an_error_leaves_standard_output_empty_with_json_too(shop: Wiring) -> None:
+    answer = typed("explain", "disputes", "9", "--json")
+    assert (answer.exit_code, answer.stdout) == (3, "")
+    assert answer.stderr.startswith("returnclock: There is no row in disputes")
+
+
 def test_who_waits_for_a_worker_is_told_at_once_and_after_ctrl_c_what_becomes_of_it(
     shop: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
