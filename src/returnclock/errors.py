@@ -8,10 +8,12 @@ do. Rooms raise these; only the command and the tasks turn them into an exit cod
     ├── BadDatabaseAddress   2  what only the driver knows to be wrong with it
     ├── BadPeriod            2  ├── BadPolicy  2
     ├── UnknownCountry       2  ├── UnknownSubdivision  2  ├── UnknownZone  2  ├── BadPeak  2
-    ├── UnknownTask          2  ├── UnknownKind  2  ├── BadInstant  2  ├── BadUsage  2
+    ├── UnknownTask          2  ├── UnknownKind  2  ├── BadUsage  2
+    ├── BadInstant  2  ├── InstantTooFar  2
     ├── NotFound             3
     ├── Refused              4
-    ├── SchemaBehind         1  ├── SchemaAhead  1  ├── StatementRefused  1  ├── DatabaseUnreachable  1
+    ├── FolderUnusable       2  ├── SchemaAhead  4
+    ├── SchemaBehind         1  ├── UpgradeUnderWay  1  ├── StatementRefused  1  ├── DatabaseUnreachable  1
     │                           ├── DatabaseReadsOnly  1  ├── ConnectionsExhausted  1
     │                           └── DatabaseNotOpened  1  what does not mend itself: account, database, TLS, file
     ├── CountsDisagree       1  ├── DeadlinesLate  1  ├── StillPaused  1  ├── CommitUncertain  1
@@ -119,6 +121,12 @@ class BadInstant(ReturnclockError):
     exit_code = 2
 
 
+class InstantTooFar(ReturnclockError):
+    """{text!r} is too far away to count from. Write a time of the years {first} to {last}."""
+
+    exit_code = 2
+
+
 class BadUsage(ReturnclockError):
     """{reason}"""
 
@@ -137,13 +145,31 @@ class Refused(ReturnclockError):
     exit_code = 4
 
 
+class FolderUnusable(ReturnclockError):
+    """The folder {folder} cannot be used: {reason}. Give it to this user, or name another one by RETURNCLOCK_DATA."""
+
+    exit_code = 2
+
+
 class SchemaBehind(ReturnclockError):
-    """The database has schema {found}, this version of returnclock needs {needed}. Run "returnclock db upgrade" first."""
+    """The database {database} has schema {found}, this version of returnclock needs {needed}.
+    Run "returnclock db upgrade" first."""
+
+
+class NoDatabaseFile(SchemaBehind):
+    """There is no database {database} yet. Run "returnclock db upgrade" first. If there should be one, go to the folder of
+    its returnclock.toml, or name its own by RETURNCLOCK_DATA."""
 
 
 class SchemaAhead(ReturnclockError):
-    """The database has schema {found}, which this version of returnclock does not know (it knows {needed}).
-    A newer returnclock has upgraded it: update this one."""
+    """The database {database} has schema {found}, and is newer than this returnclock, which knows {needed}: update this
+    returnclock to the version that has upgraded it."""
+
+    exit_code = 4
+
+
+class UpgradeUnderWay(ReturnclockError):
+    """Another upgrade of this database has been running for {seconds} seconds. Let it end."""
 
 
 class DatabaseUnreachable(ReturnclockError):

@@ -32,6 +32,11 @@ def chosen_runs(
     return [dict(row._mapping) for row in connection.execute(chosen.order_by(runs.c.id.desc()).limit(limit))]
 
 
+def has_run(connection: Connection, task: str) -> bool:
+    """Whether a task has ever run, such as one of a kind that is not installed any more."""
+    return connection.execute(select(runs.c.id).where(runs.c.task == task).limit(1)).first() is not None
+
+
 def failures_by_error(
     connection: Connection, *, task: str | None = None, trigger: str | None = None, since: datetime | None = None
 ) -> list[dict[str, Any]]:

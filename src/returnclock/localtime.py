@@ -130,7 +130,9 @@ def instant(moment: datetime | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """A duration for operators: ``3 d 4 h``, ``2 min 5 s``."""
+    """A duration for operators: ``3 d 4 h``, ``2 min 5 s``, ``0.5 s``."""
+    if 0 < seconds <= 0.5:  # what would round to nothing
+        return f"{seconds:.1g} s"
     whole = round(seconds)
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
     told = [f"{count} {unit}" for count, unit in parts if count]

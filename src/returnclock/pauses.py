@@ -37,26 +37,27 @@ def begin(connection: Connection, hand: Hand, now: datetime, what: str, name: st
     row = {"what": what, "name": name, "reason": reason, "actor": hand.actor, "paused_at": now, "until": until}
     key = connection.execute(insert(pauses).values(row)).inserted_primary_key
     assert key is not None
-    _tell(connection, hand, now, Event.PAUSED, what, name, reason, until)
+    until_then = until.isoformat() if until else None
+    _tell(connection, hand, now, Event.PAUSED, what, name, pause=int(key[0]), reason=reason, until=until_then)
     return int(key[0])
 
 
 def end(connection: Connection, hand: Hand, now: datetime, what: str, name: str, reason: str) -> int:
-    """End every pause of a task or kind that holds now.
+    """End every pause of a task or kind that holds now, with an event for each.
 
     Returns:
         how many pauses were ended.
     """
-    ending = update(pauses).where(pauses.c.what == what, pauses.c.name == name, *in_force(now))
-    ended = connection.execute(ending.values(ended_at=now, ended_by=hand.actor)).rowcount
-    if ended:
-        _tell(connection, hand, now, Event.UNPAUSED, what, name, reason, None)
-    return ended
+    chosen = select(pauses.c.id, pauses.c.paused_at).where(pauses.c.what == what, pauses.c.name == name, *in_force(now))
+    ending = connection.execute(chosen.order_by(pauses.c.id).with_for_update()).all()
+    ended = update(pauses).where(pauses.c.id.in_([row.id for row in ending]))
+    connection.execute(ended.values(ended_at=now, ended_by=hand.actor))
+    for row in ending:
+        _tell(connection, hand, now, Event.UNPAUSED, what, name, pause=row.id, reason=reason, since=row.paused_at.isoformat())
+    return len(ending)
 
 
-def _tell(
-    connection: Connection, hand: Hand, now: datetime, event: Event, what: str, name: str, reason: str, until: datetime | None
-) -> None:
-    detail = {"what": what, "name": name, "reason": reason, "until": until.isoformat() if until else None}
+def _tell(connection: Connection, hand: Hand, now: datetime, event: Event, what: str, name: str, **more: Any) -> None:
+    detail = {"what": what, "name": name, **more}
     told = {"kind": name if what == "kind" else None, "event": event, "at": now, "actor": hand.actor, "detail": detail}
     connection.execute(insert(events).values(told))

@@ -105,7 +105,8 @@ def _recorded(
         except BaseException as fault:
             reason = named_reason(fault)
             retried(lambda: _finish(wiring, run_id, state="failed", error=reason))
-            if trigger != "cli":  # there the command tells whoever typed it
+            # There the command tells whoever typed it, and whoever types Ctrl-C knows.
+            if trigger != "cli" and not isinstance(fault, KeyboardInterrupt):
                 log_event(_log, logging.WARNING, "run:failed", f"failed: {reason}")
             raise
         result = _result(task, run_id, trigger, now, tally, perf_counter() - begun)

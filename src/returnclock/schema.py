@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from returnclock.database import reading, writing
-from returnclock.errors import Refused, SchemaAhead, SchemaBehind
+from returnclock.engines import shown
+from returnclock.errors import FolderUnusable, NoDatabaseFile, Refused, SchemaAhead, SchemaBehind, UpgradeUnderWay
 from returnclock.sqlstates import number_of
 from returnclock.tables.market import MARKET_TABLES
 
@@ -77,7 +78,9 @@ def upgrade(engine: Engine, *, mapped: bool = False) -> tuple[str | None, str]:
     mapped: the market's tables are the shop's own, and are neither made nor touched.
 
     Raises:
-        Refused: another upgrade of the same database does not end, or it was made for a mapped market and no longer is.
+        SchemaAhead: a newer version has upgraded it.
+        UpgradeUnderWay: another upgrade of the same database does not end.
+        Refused: it was made for a mapped market and no longer is.
 
     Returns:
         the revisions before and after.
@@ -86,6 +89,8 @@ def upgrade(engine: Engine, *, mapped: bool = False) -> tuple[str | None, str]:
         if connection.dialect.name in NO_STATEMENT_LIMIT:
             connection.execute(text(NO_STATEMENT_LIMIT[connection.dialect.name]))
         before = _found(connection)
+        if before is not None and before not in _known():
+            raise SchemaAhead(database=shown(engine.url), found=before, needed=needed())
         missing = [] if mapped or before is None else _missing_tables(connection)
         if missing:
             raise Refused(reason=_NO_LONGER_MAPPED.format(missing=", ".join(missing)))
@@ -107,7 +112,7 @@ def _alone(connection: Connection) -> Iterator[None]:
         return
     # MariaDB commits at every CREATE TABLE: only a lock of the session holds from the first to the last.
     if not connection.execute(text(f"SELECT GET_LOCK({_MARIADB_LOCK}, {_LOCK_WAIT_S})")).scalar_one():
-        raise Refused(reason=f"another upgrade of this database has been running for {_LOCK_WAIT_S} seconds. Let it end.")
+        raise UpgradeUnderWay(seconds=_LOCK_WAIT_S)
     try:
         yield
         # While the lock is held: who waits for it would otherwise find the last revision missing, and apply it once more.
@@ -123,10 +128,27 @@ def require_upgraded(engine: Engine) -> None:
 
     Raises:
         SchemaBehind: the database must be upgraded first.
+        FolderUnusable: nobody can see whether there is one.
     """
+    if _is_missing_file(engine):
+        raise NoDatabaseFile(database=shown(engine.url))
     has, wants = found(engine), needed()
     if has != wants and (has is None or has in _known()):
-        raise SchemaBehind(found=has or "none", needed=wants)
+        raise SchemaBehind(database=shown(engine.url), found=has or "none", needed=wants)
+
+
+def _is_missing_file(engine: Engine) -> bool:
+    """Whether it is a database of SQLite that there is not; whoever connects makes an empty one."""
+    path = engine.url.database or ""
+    if engine.dialect.name != "sqlite" or path.startswith("file:"):
+        return False
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as fault:
+        raise FolderUnusable(folder=Path(path).parent, reason=fault.strerror) from fault
+    return False
 
 
 def require_current(engine: Engine) -> None:
@@ -139,7 +161,7 @@ def require_current(engine: Engine) -> None:
     require_upgraded(engine)
     has, wants = found(engine), needed()
     if has != wants:
-        raise SchemaAhead(found=has, needed=wants)
+        raise SchemaAhead(database=shown(engine.url), found=has, needed=wants)
 
 
 def missing_triggers(engine: Engine) -> list[str]:

@@ -33,6 +33,15 @@ def as_kept(connection: Connection, kinds: Sequence[DeadlineKind], typed: str) -
     return typed
 
 
+def is_known(connection: Connection, kinds: Sequence[DeadlineKind], subject_id: str) -> bool:
+    """Whether there is such a row, or any memory of it. kinds: all of one table."""
+    key, names = kinds[0].subject_key, [kind.name for kind in kinds]
+    looks = [select(as_text(key)).where(among(key, keys_of([subject_id], key)))]
+    for table in (deadlines, archive):
+        looks.append(select(table.c.subject_id).where(table.c.kind.in_(names), table.c.subject_id == subject_id))
+    return any(connection.execute(look.limit(1)).first() is not None for look in looks)
+
+
 def _spellings(typed: str) -> list[str]:
     """What was typed, and every usual way to write the same UUID: where it is kept as text, only one of them is the row's."""
     if not UUID_TEXT.fullmatch(typed):

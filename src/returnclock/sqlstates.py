@@ -43,6 +43,7 @@ _NOT_LET_IN = (
 # Access to a database, password, no such database, host, old or unknown way to sign in, socket, expired, locked.
 _NOT_LET_IN_MARIADB = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1862, 4151, 2059}
 _NOT_THE_FILE = ("unable to open database file", "file is not a database", "attempt to write a readonly database")
+_OF_THE_DISK = ("disk I/O error", "database or disk is full")
 _NOT_AN_OPTION = re.compile(r"invalid connection option|invalid URI query|bad value for|invalid \w+ value")
 
 # Data, integrity, triggered action, view's check, and what a trigger raises. All else (rights, missing tables, a full disk) is
@@ -93,6 +94,11 @@ def is_not_the_file(fault: DBAPIError) -> bool:
     return isinstance(fault.orig, sqlite3.Error) and _says(fault, _NOT_THE_FILE)
 
 
+def is_of_the_disk(fault: DBAPIError) -> bool:
+    """Whether SQLite could not write: most often the disk is full, which it calls an error of the disk."""
+    return isinstance(fault.orig, sqlite3.Error) and _says(fault, _OF_THE_DISK)
+
+
 def is_of_the_address(fault: DBAPIError) -> bool:
     """Whether an option that the address names, or its value, is none that the driver knows."""
     return _NOT_AN_OPTION.search(str(fault.orig)) is not None
@@ -120,7 +126,7 @@ def named_reason(fault: BaseException) -> str:
     """What is kept of a failed run: the error's name and what it says; of the database's, without statement and hints."""
     if isinstance(fault, SQLAlchemyError):
         return f"{type(getattr(fault, 'orig', None) or fault).__name__}: {reason_of(fault)}"
-    return f"{type(fault).__name__}: {fault}"
+    return f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__
 
 
 def reason_of(fault: BaseException) -> str:

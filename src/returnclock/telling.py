@@ -1,4 +1,4 @@
-"""Telling: every event of the ledger as one sentence, for a stranger at three in the morning. Pure. Imports kinds.
+"""Telling: every event of the ledger as one sentence, for a stranger at three in the morning. Pure. Imports kinds and scopes.
 
 An event of a kind that is not known here, of a shop's own or of a newer version, is told from its name, ``subject:action``.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from returnclock.kinds import DeadlineKind
 from returnclock.kinds.wording import Words
+from returnclock.scopes import Scope
 from returnclock.telemetry import Event
 
 
@@ -31,6 +32,19 @@ def sentence(event: Mapping[str, Any], kind: DeadlineKind | None = None) -> str:
     if name.startswith("deadline:"):
         return f"The deadline was {_spaced(name.partition(':')[2])} by hand.{_dates(detail)}{_because(detail)}"
     return f"{_action(name).capitalize()}.{_dates(detail)}{_because(detail)}"
+
+
+def about(event: Mapping[str, Any], kind: DeadlineKind | None = None) -> str:
+    """What it happened to: ``disputes 81``; of what concerns no single row the hold, the task, the kind or the seller."""
+    detail = event["detail"] or {}
+    named = {
+        "hold": ("hold", detail.get("hold")),
+        "pause": (detail.get("what"), detail.get("name")),
+        "vacation": ("seller", detail.get("seller")),
+    }
+    row_of = (kind.subject.name if kind else event["kind"], event["subject_id"])
+    table, row = named.get(event["event"].partition(":")[0], row_of)
+    return f"{table or ''} {row or ''}".strip()
 
 
 def who(event: Mapping[str, Any]) -> str:
@@ -112,6 +126,50 @@ def _reminder_skipped(detail: Mapping[str, Any], kind: DeadlineKind | None) -> s
     return f"A reminder to {_party(detail, kind)} was left out.{_because(detail)}"
 
 
+def _hold_ordered(detail: Mapping[str, Any], _kind: DeadlineKind | None) -> str:
+    begins = f" from {_moment(detail['from'])}" if detail.get("from") else ""
+    return f"{_hold(detail)} was ordered{begins}, {_until(detail, 'resumed')}.{_because(detail)}"
+
+
+def _hold_ended(detail: Mapping[str, Any], _kind: DeadlineKind | None) -> str:
+    return f"{_hold(detail)} was ended.{_because(detail)}"
+
+
+def _hold(detail: Mapping[str, Any]) -> str:
+    number = f" {detail['hold']}" if detail.get("hold") else ""
+    scope = f" ({Scope.from_document(detail['scope'])})" if "scope" in detail else ""
+    return f"Hold{number}{scope}" if number or scope else "A hold"
+
+
+def _paused(detail: Mapping[str, Any], _kind: DeadlineKind | None) -> str:
+    return f"{_resting(detail)} rests, {_until(detail, 'unpaused')}.{_because(detail)}"
+
+
+def _unpaused(detail: Mapping[str, Any], _kind: DeadlineKind | None) -> str:
+    began = f" that began {_moment(detail['since'])}" if detail.get("since") else ""
+    return f"A pause of {_resting(detail).replace('The', 'the')}{began} was ended.{_because(detail)}"
+
+
+def _resting(detail: Mapping[str, Any]) -> str:
+    what = {"task": "The task", "kind": "The kind"}.get(detail.get("what", ""), "The task or kind")
+    return f"{what} {detail['name']}" if detail.get("name") else what
+
+
+def _until(detail: Mapping[str, Any], word: str) -> str:
+    return f"until {_moment(detail['until'])}" if detail.get("until") else f"until it is {word}"
+
+
+def _vacation(then: str) -> Callable[[Mapping[str, Any], DeadlineKind | None], str]:
+    def told(detail: Mapping[str, Any], _kind: DeadlineKind | None) -> str:
+        number = f"Vacation {detail['vacation']}" if detail.get("vacation") else "A vacation"
+        seller = f" of seller {detail['seller']}" if detail.get("seller") else ""
+        days = f" ({detail['first_day']} to {detail['last_day']})" if {"first_day", "last_day"} <= detail.keys() else ""
+        counted = f": {detail['granted']} day(s) of it do not count" if detail.get("granted") else ""
+        return f"{number}{seller}{days} {then}{counted}.{_because(detail)}"
+
+    return told
+
+
 def _notice(then: str) -> Callable[[Mapping[str, Any], DeadlineKind | None], str]:
     def told(detail: Mapping[str, Any], kind: DeadlineKind | None) -> str:
         word = str(detail.get("notice", "notice"))
@@ -145,6 +203,12 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any], DeadlineKind | None], str]
         Event.NOTICE_SUPPRESSED: _notice("was not sent, because it was no longer true"),
         Event.NOTICE_AMBIGUOUS: _notice("may have been sent already, and is sent again"),
         Event.NOTICE_REQUEUED: _notice("was queued once more"),
+        Event.HOLD_ORDERED: _hold_ordered,
+        Event.HOLD_ENDED: _hold_ended,
+        Event.PAUSED: _paused,
+        Event.UNPAUSED: _unpaused,
+        Event.VACATION_ANNOUNCED: _vacation("was announced"),
+        Event.VACATION_REMOVED: _vacation("was taken back"),
     }.items()
 }
 

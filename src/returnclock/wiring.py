@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 from returnclock.clock import Clock, DatabaseClock
 from returnclock.engines import open_engine
+from returnclock.errors import FolderUnusable
 from returnclock.kinds import DeadlineKind
 from returnclock.mail import Mailer, mailer_for
 from returnclock.rulebook import Rulebook
@@ -48,14 +50,26 @@ class Wiring:
         return replace(self, clock=clock)
 
 
-def wire(settings: Settings | None = None) -> Wiring:
+def wire(settings: Settings | None = None, *, only_looks: bool = False) -> Wiring:
     """Compose from the settings (default: those of the environment). Touches neither network nor database.
+
+    only_looks: make no data folder, for whoever has nothing to put into it.
 
     Raises:
         SettingsError: with all faults together.
+        FolderUnusable: the data folder cannot be made.
     """
     settings = settings or load()
     rulebook = write_rulebook(settings)
-    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    if not only_looks:
+        make_folder(settings.data_folder)
     engine = open_engine(settings.database_url, pool_size=settings.database.pool_size)
     return Wiring(settings, engine, DatabaseClock(), rulebook, mailer_for(settings.mail, settings.data_folder))
+
+
+def make_folder(folder: Path) -> None:
+    """Make the data folder where it is missing. Raises FolderUnusable."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise FolderUnusable(folder=folder, reason=fault.strerror) from fault

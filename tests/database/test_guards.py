@@ -222,6 +222,15 @@ def test_a_task_that_rests_does_nothing_and_loses_nothing(market: Market) -> Non
     assert market.row("disputes", dispute).status == "escalated"
 
 
+def test_each_of_two_pauses_that_overlap_has_its_own_end_in_the_ledger(market: Market) -> None:
+    begin(market, "task", "escalate-disputes")
+    begin(market, "task", "escalate-disputes")
+    assert end(market, "task", "escalate-disputes") == 2
+    told = [(row.event, row.detail["pause"]) for row in market.rows(events)]
+    first, second = sorted({number for _, number in told})
+    assert told == [("pause:begun", first), ("pause:begun", second), ("pause:ended", first), ("pause:ended", second)]
+
+
 def test_a_kind_that_rests_neither_fires_nor_reminds_and_the_kinds_beside_it_do(market: Market) -> None:
     market.dispute()
     market.order(delivered_at=MONDAY - 11 * DAY)

@@ -8,7 +8,7 @@ from math import inf
 import pytest
 from sqlalchemy import update
 
-from returnclock.errors import BadPeriod, Refused
+from returnclock.errors import BadPeriod, NotFound, Refused
 from returnclock.ops import targets
 from returnclock.tables.clock import events, outbox
 from tests.database.desk import Operator
@@ -106,7 +106,7 @@ def test_a_number_that_is_typed_otherwise_names_the_same_row_and_one_beyond_all_
     market: Market, operator: Operator, dispute: int
 ) -> None:
     assert operator.extend("disputes", f"00{dispute}", add="2")["extended"] == 1
-    with pytest.raises(Refused, match="no deadline of it runs"):
+    with pytest.raises(NotFound, match="no row in disputes"):
         operator.extend("disputes", "9" * 30, add="2")
 
 

@@ -218,6 +218,14 @@ def test_a_hold_that_covers_nothing_says_so_and_how_to_end_it(shop: Shop) -> Non
     assert "Nothing that runs" not in shop.said("hold", "--country", "DE", "--reason", "postal strike", "--yes")
 
 
+def test_events_say_that_nothing_matches_but_not_to_whoever_asks_for_what_is_new(shop: Shop) -> None:
+    answer = shop.typed("events", "--event", "foo", "--json")
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "", "No event matches.\n")
+    newest = json.loads(shop.said("events", "--limit", "1", "--json"))["id"]
+    answer = shop.typed("events", "--since-id", str(newest))
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "", "")
+
+
 def test_an_underscore_in_a_pattern_is_an_underscore(shop: Shop) -> None:
     with writing(shop.engine) as connection:
         moment = datetime(2026, 11, 1, tzinfo=UTC)

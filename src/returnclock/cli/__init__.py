@@ -6,8 +6,6 @@ mounted as ``celery -A returnclock.tasks returnclock``. Imports every other room
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
 import click
@@ -17,6 +15,7 @@ from returnclock.cli import (
     ahead,
     attach,
     database,
+    faults,
     history,
     inspect,
     intervene,
@@ -30,35 +29,24 @@ from returnclock.cli import (
     watch,
     work,
 )
-from returnclock.cli.output import refusal
-from returnclock.errors import ReturnclockError
 
 
 class Commands(click.Group):
-    """A group that turns our errors into one clear message and their exit code; any other is a fault of ours."""
+    """A group that turns whatever is raised into one clear message and an exit code, and never into a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what it raises of ours is told in its own words on standard error."""
+        """Run the command; what it raises is told on standard error."""
         try:
             return super().invoke(ctx)
-        except ReturnclockError as fault:
-            click.echo(f"returnclock: {fault}", err=True)
-            ctx.exit(fault.exit_code)
-        except BrokenPipeError:
-            # Whoever read has gone. The interpreter would say so once more when it empties the buffer at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except BrokenPipeError:  # whoever read has gone
+            faults.give_up_output()
             ctx.exit(0)
         except Exception as fault:
-            if type(fault).__module__.startswith("sqlalchemy."):
-                from sqlalchemy.exc import DBAPIError
-
-                from returnclock.sqlstates import is_passing
-
-                passes = isinstance(fault, DBAPIError) and is_passing(fault)
-                hint = ". Somebody else has a row in hand, or the connection was lost: try again." if passes else ""
-                click.echo(f"returnclock: {refusal(fault)}{hint}", err=True)
-                ctx.exit(1)
-            raise
+            faults.give_up_output()
+            click.echo(f"returnclock: {faults.told(fault)}", err=True)
+            ctx.exit(faults.exit_code(ctx, fault))
 
 
 @click.group("returnclock", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,4 +69,5 @@ for module in _MODULES:
 
 def main() -> None:
     """The console script."""
+    faults.make_streams_whole()
     cli(prog_name="returnclock")

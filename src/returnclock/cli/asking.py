@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import click
 
 from returnclock.cli.output import json_option
-from returnclock.errors import BadInstant, BadUsage, Refused
+from returnclock.errors import BadUsage, Refused
 
 
 def intervention(command: Any) -> Any:
@@ -57,16 +56,6 @@ def where_of(asked: dict[str, Any]) -> dict[str, str]:
             raise BadUsage(reason=f"--where {pair!r} is not COLUMN=VALUE, such as category=lamps.")
         where[name.strip()] = value.strip()
     return where
-
-
-def moment(text: str | None) -> datetime | None:
-    """An instant that was typed (ISO 8601, UTC unless it says). Raises BadInstant."""
-    from returnclock.tables.types import Unreadable, read_instant
-
-    read = read_instant(text)
-    if isinstance(read, Unreadable):
-        raise BadInstant(text=text)
-    return read
 
 
 def confirm(number: int, what: str, *, yes: bool) -> None:

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from returnclock.cli.opening import opened
 from returnclock.cli.output import json_option, print_json
 from returnclock.errors import Refused
 
@@ -21,11 +22,8 @@ def attach(remove: bool, yes: bool, as_json: bool) -> None:
     """
     from returnclock.mapping.attaching import execute, plan
     from returnclock.mapping.watching import unwatched, watches
-    from returnclock.schema import require_upgraded
-    from returnclock.wiring import wire
 
-    wiring = wire()
-    require_upgraded(wiring.engine)
+    wiring = opened()
     market = wiring.settings.market
     if not wiring.rulebook.market.mapped:
         raise Refused(reason='the market\'s tables are our own, and "returnclock db upgrade" has put their triggers in place.')

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from returnclock.cli.output import json_option, print_json, refusal
-from returnclock.errors import Refused, ReturnclockError
+from returnclock.cli import faults
+from returnclock.cli.output import json_option, print_json
+from returnclock.errors import Refused
 
 if TYPE_CHECKING:
     from returnclock.wiring import Wiring
@@ -42,24 +43,21 @@ def upgrade(as_json: bool) -> None:
 @click.pass_context
 def check_schema(ctx: click.Context, as_json: bool) -> None:
     """Say whether schema, triggers and mapped tables are as they must be (0 OK, 1 warning, 2 critical, 3 unknown)."""
-    from sqlalchemy.exc import DBAPIError
-
     from returnclock.wiring import wire
 
+    faults.answers_monitoring(ctx)
     listed: list[str] = []
     without: dict[str, str] = {}
     try:
-        wiring = wire()
-    except ReturnclockError as fault:
-        code, told = 3, str(fault)
+        wiring = wire(only_looks=True)
+    except Exception as fault:
+        code, told = 3, faults.told(fault)
     else:
         try:
             code, told, listed = _judge(wiring)
             without = dict(wiring.rulebook.without)
-        except ReturnclockError as fault:
-            code, told = 2, str(fault)
-        except DBAPIError as fault:
-            code, told = 2, refusal(fault)
+        except Exception as fault:
+            code, told = faults.verdict(fault), faults.told(fault)
     word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[code]
     if as_json:
         print_json({"status": word, "message": told, "findings": listed, "kinds_off": without})

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from returnclock.cli.archived import tell_of_archive
-from returnclock.cli.output import instant, json_option, moment_option, plain, print_json, print_table, span, style
+from returnclock.cli.output import instant, json_option, plain, print_json, print_table, span, style
+from returnclock.cli.typed import AT_LEAST_ONE, IDENTITY, Number, moment_option
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,14 +24,14 @@ _POLL_S = 0.5
 
 @click.command()
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-@click.option("--since-id", type=click.IntRange(0), help="Begin after this id. None is missed, in whatever order they commit.")
+@click.option("--since-id", type=Number(0), help="Begin after this id. None is missed, in whatever order they commit.")
 @click.option("--kind", help="Only of this kind of deadline, such as seller_response.")
 @click.option("--event", "names", multiple=True, help="Only this event; may be repeated. A * stands for anything: 'notice:*'.")
 @click.option("--subject", metavar="ID", help="Only of the row with this id; with --kind, or of any table.")
-@click.option("--deadline", type=int, metavar="ID", help='Only of this deadline, by the id that "returnclock deadlines" shows.')
+@click.option("--deadline", type=IDENTITY, help='Only of this deadline, by the id that "returnclock deadlines" shows.')
 @click.option("--actor", help="Only what this one did: clock, or a login.")
-@click.option("--run", "run_id", type=int, metavar="ID", help="Only what this run did.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many; without --follow.")
+@click.option("--run", "run_id", type=IDENTITY, help="Only what this run did.")
+@click.option("--limit", type=AT_LEAST_ONE, default=50, show_default=True, help="How many; without --follow.")
 @json_option
 def events(following: bool, since_id: int | None, limit: int, as_json: bool, **filters: Any) -> None:
     """Tell what happened, one line for each event of the ledger, the newest last.
@@ -50,8 +51,12 @@ def events(following: bool, since_id: int | None, limit: int, as_json: bool, **f
             rows = iter(_newest(wiring, conditions, limit))
             kind = filters["kind"]
             tell_of_archive(wiring, [wiring.rulebook.kind(kind)] if kind else wiring.kinds, filters["subject"])
+        found = False
         for row in rows:
             _print_event(wiring, row, as_json)
+            found = True
+        if not found and (conditions or since_id is None):  # else whoever keeps asking what is new would be told each time
+            click.echo("No event matches.", err=True)
     except KeyboardInterrupt:  # the way in which a follower is meant to end
         return
 
@@ -172,17 +177,16 @@ def _reader_has_gone() -> bool:
 
 def _print_event(wiring: Wiring, row: Any, as_json: bool) -> None:
     from returnclock.printable import one_line
-    from returnclock.telling import sentence, who
+    from returnclock.telling import about, sentence, who
 
     event = dict(row._mapping)
     kind = next((one for one in wiring.kinds if one.name == event["kind"]), None)
     if as_json:
         click.echo(json.dumps(event | {"told": sentence(event, kind)}, default=plain, ensure_ascii=False))
         return
-    of = f"{kind.subject.name if kind else event['kind'] or ''} {event['subject_id'] or ''}".strip()
     begin = style(f"{event['id']:>8}  {instant(event['at'])}", dim=True)
-    told, whose = one_line(sentence(event, kind)), one_line(who(event))
-    click.echo(f"{begin}  {style(one_line(of), bold=True)}: {told} {style(f'({whose})', dim=True)}")
+    of, told, whose = one_line(about(event, kind)), one_line(sentence(event, kind)), one_line(who(event))
+    click.echo(f"{begin}  {style(of, bold=True)}: {told} {style(f'({whose})', dim=True)}")
 
 
 @click.command()
@@ -194,7 +198,7 @@ def _print_event(wiring: Wiring, row: Any, as_json: bool) -> None:
 @moment_option("--since", help="Only those that started since then (ISO 8601, UTC unless it says).")
 @click.option("--idle", is_flag=True, help="Also those that found nothing to do.")
 @click.option("--failures", is_flag=True, help="Group the failed ones by their error.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--limit", type=AT_LEAST_ONE, default=50, show_default=True, help="At most so many.")
 @json_option
 def runs(
     task: str | None,
@@ -212,10 +216,13 @@ def runs(
     """
     from returnclock.cli.opening import opened
     from returnclock.database import reading
-    from returnclock.history import chosen_runs, failures_by_error
+    from returnclock.history import chosen_runs, failures_by_error, has_run
+    from returnclock.jobs import job_for
 
     wiring = opened()
     with reading(wiring.engine) as connection:
+        if task and task != "restamp" and not has_run(connection, task):
+            job_for(wiring, task)  # refuses one that there is not
         if failures:
             groups = failures_by_error(connection, task=task, trigger=trigger, since=since)
             rows: list[dict[str, Any]] = groups[:limit]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from returnclock.cli import faults
 from returnclock.cli.archived import tell_of_archive
-from returnclock.cli.output import instant, json_option, moment_option, print_json, print_table, refusal, style
-from returnclock.errors import ReturnclockError
+from returnclock.cli.output import instant, json_option, print_json, print_table, style
+from returnclock.cli.typed import AT_LEAST_ONE, moment_option
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,23 +23,21 @@ if TYPE_CHECKING:
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> None:
     """Answer like a monitoring plugin: 0 OK, 1 warning, 2 critical, 3 unknown; one line that says why."""
-    from sqlalchemy.exc import DBAPIError
-
     from returnclock.cli.report import gather, judge
     from returnclock.wiring import wire
 
+    faults.answers_monitoring(ctx)
+    report: dict[str, Any] = {}
     try:
-        wiring = wire()
-    except ReturnclockError as fault:
-        code, told, report = 3, str(fault), {}
+        wiring = wire(only_looks=True)
+    except Exception as fault:
+        code, told = 3, faults.told(fault)
     else:
         try:
             report = gather(wiring)
             code, told = judge(report, wiring)
-        except ReturnclockError as fault:
-            code, told, report = 2, str(fault), {}
-        except DBAPIError as fault:  # with any other exit code than this it would be taken for a mere warning
-            code, told, report = 2, refusal(fault), {}
+        except Exception as fault:
+            code, told = faults.verdict(fault), faults.told(fault)
     word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[code]
     if as_json:
         print_json({"status": word, "message": told, "report": report})
@@ -88,7 +87,7 @@ def explain(table: str, identity: str, as_json: bool) -> None:
     help="By which date to list them.",
 )
 @click.option("--newest-first", is_flag=True, help="The other way round.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--limit", type=AT_LEAST_ONE, default=50, show_default=True, help="At most so many.")
 @json_option
 def deadlines(late: bool, order_by: str, newest_first: bool, limit: int, as_json: bool, **filters: Any) -> None:
     """List deadlines, those due first first. "returnclock explain TABLE ID" then tells one row's story."""
@@ -161,7 +160,7 @@ def _kinds(wiring: Wiring, kind: str | None, table_name: str | None) -> list[Dea
 
 @click.command()
 @click.option("--all", "show_all", is_flag=True, help="Also those that were mended.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=AT_LEAST_ONE, default=100, show_default=True, help="At most so many.")
 @json_option
 def problems(show_all: bool, limit: int, as_json: bool) -> None:
     """List the rows that were set aside or fell back, each with what to do about it."""

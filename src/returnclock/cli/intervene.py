@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from returnclock.cli.asking import carried_out, intervention, moment, scoped, where_of
+from returnclock.cli.asking import carried_out, intervention, scoped, where_of
+from returnclock.cli.opening import opened
 from returnclock.cli.output import instant, json_option, print_json, print_table
+from returnclock.cli.typed import IDENTITY, moment
 from returnclock.errors import BadUsage, NotFound
 
 if TYPE_CHECKING:
@@ -31,16 +33,6 @@ def desk_for(wiring: Wiring, by: str | None, reason: str, dry_run: bool) -> Desk
         raise BadUsage(reason="--reason is empty; say why, for whoever reads the ledger.")
     hand = Hand(one_line(by or login()))
     return Desk(wiring.engine, wiring.clock, wiring.rulebook, hand, one_line(reason), dry_run)
-
-
-def wired() -> Wiring:
-    """The wiring, on a database that is up to date."""
-    from returnclock.schema import require_upgraded
-    from returnclock.wiring import wire
-
-    wiring = wire()
-    require_upgraded(wiring.engine)
-    return wiring
 
 
 def _asked_scope(wiring: Wiring, asked: dict[str, Any]) -> Scope:
@@ -78,7 +70,7 @@ def hold(starts: str | None, ends: str | None, **asked: Any) -> None:
     from returnclock.ops import hold as room
 
     starts_at, ends_at = moment(starts), moment(ends)
-    wiring = wired()
+    wiring = opened()
     scope = _asked_scope(wiring, asked)
 
     def carry_out(dry_run: bool) -> dict[str, Any]:
@@ -103,7 +95,7 @@ def hold(starts: str | None, ends: str | None, **asked: Any) -> None:
 
 @click.command()
 @scoped
-@click.option("--hold", "number", type=int, metavar="ID", help='End this hold; "returnclock holds" lists them.')
+@click.option("--hold", "number", type=IDENTITY, help='End this hold; "returnclock holds" lists them.')
 @intervention
 def resume(number: int | None, **asked: Any) -> None:
     """Let held deadlines run again, each with as many days as were left when it was held.
@@ -116,7 +108,7 @@ def resume(number: int | None, **asked: Any) -> None:
     """
     from returnclock.ops.resume import resume_hold, resume_row
 
-    wiring = wired()
+    wiring = opened()
     where = asked["words"] or any(
         asked[name] for name in ("kind", "country", "seller", "category", "carrier", "pairs", "everything")
     )
@@ -171,7 +163,7 @@ def holds(show_all: bool, as_json: bool) -> None:
     from returnclock.scopes import Scope
     from returnclock.tables.interventions import holds as table
 
-    wiring = wired()
+    wiring = opened()
     chosen = select(table).order_by(table.c.id.desc())
     if not show_all:
         chosen = chosen.where(table.c.done_at.is_(None))
@@ -199,10 +191,12 @@ def extend(add: str | None, ends: str | None, **asked: Any) -> None:
     """
     from returnclock.ops.extend import extend as extended
 
-    if (add is None) == (ends is None):
+    if add is None and ends is None:
         raise BadUsage(reason="Say how much: --add PERIOD or --until TIME.")
+    if add is not None and ends is not None:
+        raise BadUsage(reason="--add and --until both say how much; give one of them.")
     until = moment(ends)
-    wiring = wired()
+    wiring = opened()
     scope = _asked_scope(wiring, asked)
 
     def carry_out(dry_run: bool) -> dict[str, Any]:
@@ -227,7 +221,7 @@ def fire_now(**asked: Any) -> None:
     from returnclock.jobs import next_digest
     from returnclock.ops.fire import fire_now as fired
 
-    wiring = wired()
+    wiring = opened()
     scope = _asked_scope(wiring, asked)
 
     def carry_out(dry_run: bool) -> dict[str, Any]:
@@ -256,7 +250,7 @@ def undo(fired_from: str | None, period: str | None, **asked: Any) -> None:
     from returnclock.period import Period
 
     given, since = (Period.parse(period) if period else None), moment(fired_from)
-    wiring = wired()
+    wiring = opened()
     scope = _asked_scope(wiring, asked)
 
     def carry_out(dry_run: bool) -> dict[str, Any]:

@@ -23,10 +23,12 @@ def metrics(host: str | None, port: int | None, once: bool, as_json: bool) -> No
     if as_json and not once:
         raise BadUsage(reason="--json goes with --once: a server has nothing to print.")
     _insist_on_extra()
+    from returnclock.schema import require_upgraded
     from returnclock.wiring import wire
 
-    wiring = wire()
+    wiring = wire(only_looks=True)
     if once:
+        require_upgraded(wiring.engine)
         _print_once(wiring, as_json)
         return
     from returnclock.web import serve

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from returnclock.cli.asking import carried_out, intervention
+from returnclock.cli.opening import opened
 from returnclock.cli.output import instant, json_option, print_json, print_table
+from returnclock.cli.typed import AT_LEAST_ONE, IDENTITY
 from returnclock.errors import BadUsage, NotFound
+
+if TYPE_CHECKING:
+    from returnclock.wiring import Wiring
 
 
 @click.group()
@@ -19,7 +24,7 @@ def outbox() -> None:
 @outbox.command("list")
 @click.option("--state", type=click.Choice(["queued", "sending", "sent", "dead", "suppressed"]), help="Only this state.")
 @click.option("--kind", help="Only notices of this kind of deadline.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--limit", type=AT_LEAST_ONE, default=50, show_default=True, help="At most so many.")
 @json_option
 def list_notices(state: str | None, kind: str | None, limit: int, as_json: bool) -> None:
     """List notices, the newest first."""
@@ -29,7 +34,7 @@ def list_notices(state: str | None, kind: str | None, limit: int, as_json: bool)
     from returnclock.tables.clock import deadlines
     from returnclock.tables.clock import outbox as table
 
-    wiring = _wired()
+    wiring = opened()
     chosen = select(table, deadlines.c.subject_id).join(deadlines, deadlines.c.id == table.c.deadline_id)
     if state:
         chosen = chosen.where(table.c.state == state)
@@ -58,7 +63,7 @@ def list_notices(state: str | None, kind: str | None, limit: int, as_json: bool)
 
 
 @outbox.command()
-@click.argument("identity", metavar="ID", type=int)
+@click.argument("identity", metavar="ID", type=IDENTITY)
 @json_option
 def show(identity: int, as_json: bool) -> None:
     """Show one notice: its state, and its text as it would be written now."""
@@ -70,7 +75,7 @@ def show(identity: int, as_json: bool) -> None:
     from returnclock.parcels import judge
     from returnclock.tables.clock import outbox as table
 
-    wiring = _wired()
+    wiring = opened()
     with reading(wiring.engine) as connection:
         rows = connection.execute(select(table).where(table.c.id == identity)).all()
         if not rows:
@@ -100,7 +105,7 @@ def errors(as_json: bool) -> None:
     from returnclock.database import reading
     from returnclock.outbox import error_groups
 
-    with reading(_wired().engine) as connection:
+    with reading(opened().engine) as connection:
         groups = error_groups(connection)
     if as_json:
         print_json(groups)
@@ -110,7 +115,7 @@ def errors(as_json: bool) -> None:
 
 
 @outbox.command()
-@click.argument("identities", metavar="[ID]...", nargs=-1, type=int)
+@click.argument("identities", metavar="[ID]...", nargs=-1, type=IDENTITY)
 @click.option("--dead", is_flag=True, help="All dead notices.")
 @click.option("--kind", help="Dead notices of this kind of deadline.")
 @click.option("--group", metavar="CODE", help='Dead notices with this error; "outbox errors" lists the groups.')
@@ -122,7 +127,9 @@ def requeue(identities: tuple[int, ...], dead: bool, kind: str | None, group: st
 
     if bool(identities) == bool(dead or kind or group):
         raise BadUsage(reason="Name the notices to requeue, or say --kind, --group, or --dead for all dead ones.")
-    wiring = _wired()
+    wiring = opened()
+    if group:
+        _insist_on_group(wiring, group)
     of_kind = wiring.rulebook.kind(kind).name if kind else None
 
     def carry_out(dry_run: bool) -> dict[str, Any]:
@@ -139,13 +146,14 @@ def requeue(identities: tuple[int, ...], dead: bool, kind: str | None, group: st
         raise NotFound(what="dead or suppressed notice", which=", ".join(map(str, missing)), hint="; left alone")
 
 
-def _wired() -> Any:
-    from returnclock.schema import require_upgraded
-    from returnclock.wiring import wire
+def _insist_on_group(wiring: Wiring, group: str) -> None:
+    from returnclock.database import reading
+    from returnclock.outbox import error_groups
 
-    wiring = wire()
-    require_upgraded(wiring.engine)
-    return wiring
+    with reading(wiring.engine) as connection:
+        known = {one["group"] for one in error_groups(connection)}
+    if group not in known:
+        raise NotFound(what="group of dead notices", which=group, hint='; "returnclock outbox errors" lists them')
 
 
 COMMANDS = (outbox,)

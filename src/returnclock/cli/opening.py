@@ -19,6 +19,6 @@ def opened() -> Wiring:
     from returnclock.schema import require_upgraded
     from returnclock.wiring import wire
 
-    wiring = wire()
+    wiring = wire(only_looks=True)
     require_upgraded(wiring.engine)
     return wiring

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,34 +20,6 @@ __all__ = ["coloured", "instant", "json_option", "print_json", "print_table", "s
 def json_option(command: Any) -> Any:
     """The option that every command has: ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
-
-
-class Moment(click.ParamType[datetime]):
-    """A time on the command line: ISO 8601, in UTC unless it says otherwise."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The instant; what is none is refused with an example of one."""
-        from returnclock.errors import BadInstant
-        from returnclock.tables.types import Unreadable, read_instant
-
-        moment = read_instant(value)
-        if isinstance(moment, Unreadable):
-            raise BadInstant(text=value)
-        return moment
-
-
-def moment_option(name: str, *, help: str) -> Callable[[Any], Any]:
-    """An option that takes a time."""
-    return click.option(name, type=Moment(), metavar="TIME", help=help)
-
-
-def refusal(fault: Exception) -> str:
-    """What the database refused, in one line and without the statement."""
-    from returnclock.sqlstates import reason_of
-
-    return f"the database refused: {reason_of(fault)}"
 
 
 def print_json(value: Any) -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from returnclock.cli.asking import intervention, moment
-from returnclock.cli.intervene import desk_for, wired
+from returnclock.cli.asking import intervention
+from returnclock.cli.intervene import desk_for
+from returnclock.cli.opening import opened
 from returnclock.cli.output import instant, print_json
-from returnclock.errors import UnknownTask
+from returnclock.cli.typed import moment
 
 if TYPE_CHECKING:
     from returnclock.wiring import Wiring
@@ -27,7 +28,7 @@ def pause(name: str, ends: str | None, **asked: Any) -> None:
     from returnclock.ops import pause as room
 
     until = moment(ends)
-    wiring = wired()
+    wiring = opened()
     what = _what(wiring, name)
     desk = desk_for(wiring, asked["by"], asked["reason"], asked["dry_run"])
     result = room.pause(desk, what, name, until)
@@ -41,7 +42,7 @@ def unpause(name: str, **asked: Any) -> None:
     """End the pause of a task or a kind."""
     from returnclock.ops import pause as room
 
-    wiring = wired()
+    wiring = opened()
     what = _what(wiring, name)
     desk = desk_for(wiring, asked["by"], asked["reason"], asked["dry_run"])
     result = room.unpause(desk, what, name)
@@ -63,8 +64,9 @@ def _what(wiring: Wiring, name: str) -> str:
         return "kind"
     if name in wiring.tasks:
         return "task"
-    known = [*wiring.tasks, *kinds]
-    raise UnknownTask(task=name, hint=did_you_mean(name, known), known=", ".join(known))
+    hint = did_you_mean(name, [*wiring.tasks, *kinds])
+    listed = f"The tasks are: {', '.join(wiring.tasks)}. The kinds are: {', '.join(kinds)}."
+    raise BadUsage(reason=f"There is neither a task nor a kind {name!r}{hint}. {listed}")
 
 
 COMMANDS = (pause, unpause)

@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from returnclock.cli.asking import intervention
-from returnclock.cli.intervene import desk_for, wired
+from returnclock.cli.intervene import desk_for
+from returnclock.cli.opening import opened
 from returnclock.cli.output import json_option, print_json, print_table
+from returnclock.cli.typed import IDENTITY
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -20,7 +22,7 @@ def vacation() -> None:
 
 
 @vacation.command()
-@click.argument("seller", type=int)
+@click.argument("seller", type=IDENTITY)
 @click.argument("first", metavar="FIRST_DAY", type=_DAY)
 @click.argument("last", metavar="LAST_DAY", type=_DAY)
 @intervention
@@ -31,26 +33,26 @@ def add(seller: int, first: datetime, last: datetime, **asked: Any) -> None:
     """
     from returnclock.ops.vacation import announce
 
-    desk = desk_for(wired(), asked["by"], asked["reason"], asked["dry_run"])
+    desk = desk_for(opened(), asked["by"], asked["reason"], asked["dry_run"])
     result = announce(desk, seller, first.date(), last.date())
     told = f"Seller {seller}: {result['granted']} day(s) do not count ({_span(result['days'])})"
     _tell(result, asked, f"{told}; {result['moved']} running deadline(s) moved.")
 
 
 @vacation.command()
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=IDENTITY)
 @intervention
 def remove(number: int, **asked: Any) -> None:
     """Take a vacation back. Dates that were given stay; its later days count again, and free the year's cap for others."""
     from returnclock.ops.vacation import take_back
 
-    desk = desk_for(wired(), asked["by"], asked["reason"], asked["dry_run"])
+    desk = desk_for(opened(), asked["by"], asked["reason"], asked["dry_run"])
     result = take_back(desk, number)
     _tell(result, asked, f"Vacation {number} of seller {result['seller']} is taken back.")
 
 
 @vacation.command("list")
-@click.option("--seller", type=int, metavar="ID", help="Only those of this seller.")
+@click.option("--seller", type=IDENTITY, help="Only those of this seller.")
 @json_option
 def list_vacations(seller: int | None, as_json: bool) -> None:
     """List vacations, the latest first."""
@@ -59,7 +61,7 @@ def list_vacations(seller: int | None, as_json: bool) -> None:
     from returnclock.database import all_rows, reading
     from returnclock.tables.interventions import vacations as table
 
-    wiring = wired()
+    wiring = opened()
     chosen = select(table).order_by(table.c.first_day.desc(), table.c.id.desc())
     if seller is not None:
         chosen = chosen.where(table.c.seller_id == seller)

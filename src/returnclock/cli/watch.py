@@ -33,7 +33,7 @@ def status(watch: float | None, as_json: bool) -> None:
     from returnclock.cli.report import gather, told
     from returnclock.wiring import wire
 
-    wiring = wire()
+    wiring = wire(only_looks=True)
     if watch is None:
         report = gather(wiring)
         print_json(report) if as_json else click.echo("\n".join(told(report)))

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from returnclock.cli.output import json_option, moment_option, print_json, span
+from returnclock.cli.output import json_option, print_json, span
+from returnclock.cli.typed import AT_LEAST_ONE, moment_option
 from returnclock.errors import BadUsage
 
 
@@ -16,7 +17,7 @@ from returnclock.errors import BadUsage
 @click.argument("task")
 @click.option("--dry-run", is_flag=True, help="Count what would happen; change nothing.")
 @moment_option("--at", help="With --dry-run: as if it were then (ISO 8601, UTC unless it says).")
-@click.option("--limit", type=click.IntRange(1), help="Take at most this many rows in hand.")
+@click.option("--limit", type=AT_LEAST_ONE, help="Take at most this many rows in hand.")
 @click.option("--queue", is_flag=True, help="Have a worker do it, and wait for its result.")
 @json_option
 def run(task: str, dry_run: bool, at: datetime | None, limit: int | None, queue: bool, as_json: bool) -> None:
@@ -40,7 +41,7 @@ def _here(task: str, dry_run: bool, at: datetime | None, limit: int | None) -> d
     from returnclock.schema import require_upgraded
     from returnclock.wiring import wire
 
-    wiring = wire()
+    wiring = wire(only_looks=True)
     job_for(wiring, task)
     require_upgraded(wiring.engine)
     return perform(wiring, task, trigger="cli", actor=login(), dry_run=dry_run, at=at, limit=limit)
@@ -49,11 +50,24 @@ def _here(task: str, dry_run: bool, at: datetime | None, limit: int | None) -> d
 def _queued(task: str, dry_run: bool, at: datetime | None, limit: int | None) -> dict[str, Any]:
     from returnclock.jobs import job_for
     from returnclock.tasks import wiring
-    from returnclock.tasks.request import ask_worker
+    from returnclock.tasks.request import TAKEN_WITHIN_S, ask_worker
 
     job_for(wiring(), task)
     asked = {"limit": limit, "dry_run": dry_run, "at": at.isoformat() if at else None}
-    return ask_worker(task, asked, login())
+    sent = False
+
+    def waits() -> None:
+        nonlocal sent
+        sent = True
+        click.echo(f"Sent. Waiting for a worker to take it, {TAKEN_WITHIN_S} s at most.", err=True)
+
+    try:
+        return ask_worker(task, asked, login(), waits)
+    except KeyboardInterrupt:
+        if sent:
+            stays = f"a worker may still take {task}, until the request expires {TAKEN_WITHIN_S} s after it was sent"
+            click.echo(f"\nNot waited for any longer: {stays}.", err=True)
+        raise
 
 
 def login() -> str:
@@ -79,7 +93,7 @@ def _told(result: dict[str, Any]) -> str:
 
 
 def _number(value: float | dict[str, float]) -> str:
-    return " ".join(f"{name} {of:g}" for name, of in value.items()) if isinstance(value, dict) else f"{value:g}"
+    return " ".join(f"{name} {of:.12g}" for name, of in value.items()) if isinstance(value, dict) else f"{value:.12g}"
 
 
 COMMANDS = (run,)

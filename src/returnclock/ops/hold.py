@@ -62,7 +62,8 @@ def _order(
     row = {"scope": scope.document(), "starts_at": begins, "ends_at": ends_at, "created_at": now}
     key = connection.execute(insert(holds).values(**row, reason=desk.reason, actor=desk.hand.actor)).inserted_primary_key
     assert key is not None
-    tell_of(connection, desk, now, Event.HOLD_ORDERED, int(key[0]), scope, until=ends_at.isoformat() if ends_at else None)
+    span = {"from": begins.isoformat(), "until": ends_at.isoformat() if ends_at else None}
+    tell_of(connection, desk, now, Event.HOLD_ORDERED, int(key[0]), scope, **span)
     return {**result, "hold": int(key[0])}
 
 

@@ -20,7 +20,7 @@ from returnclock.neighbours import held_elsewhere
 from returnclock.ops.turn import InHand
 from returnclock.rulebook import Rulebook
 from returnclock.scopes import Scope, any_of, check
-from returnclock.spelling import as_kept
+from returnclock.spelling import as_kept, is_known
 from returnclock.tables.clock import deadlines
 from returnclock.tables.keys import among, as_text, by_index, keys_of
 
@@ -57,7 +57,7 @@ def scope_of(
 
     Raises:
         BadUsage: nothing was named, or a column that there is not.
-        NotFound: there is no such deadline, or no kind binds such a table.
+        NotFound: there is no such deadline or row, or no kind binds such a table.
         UnknownKind: there is no such kind.
     """
     name = book.kind(kind).name if kind else None
@@ -66,7 +66,7 @@ def scope_of(
     if len(words) == 1:
         return _of_deadline(connection, book, words[0])
     if words:
-        return Scope(name, words[0], as_kept(connection, book.binding(words[0]), words[1]))
+        return Scope(name, words[0], _row_of(connection, book, *words))
     if not (name or where or everything):
         raise BadUsage(reason="Say which: a deadline's id, TABLE ID, --kind, --country, --where COLUMN=VALUE, or --all.")
     scope = Scope(name, where=tuple(sorted(where.items())))
@@ -74,10 +74,19 @@ def scope_of(
     return scope
 
 
+def _row_of(connection: Connection, book: Rulebook, table: str, written: str) -> str:
+    kinds = book.binding(table)
+    subject_id = as_kept(connection, kinds, written)
+    if not is_known(connection, kinds, subject_id):
+        raise NotFound(what=f"row in {table} with the id", which=written, hint="")
+    return subject_id
+
+
 def _of_deadline(connection: Connection, book: Rulebook, written: str) -> Scope:
     if not written.isdecimal():
         raise BadUsage(reason=f'{written!r} is no deadline\'s id; a row is named by table and id, such as "disputes 81".')
-    row = connection.execute(select(deadlines).where(deadlines.c.id == int(written))).one_or_none()
+    ids = keys_of([written], deadlines.c.id)  # none of a number that no database can hold
+    row = connection.execute(select(deadlines).where(deadlines.c.id.in_(ids))).one_or_none()
     if row is None:
         raise NotFound(what="deadline", which=written, hint='; "returnclock deadlines" lists them')
     return Scope(row.kind, book.kind(row.kind).subject.name, row.subject_id)

@@ -66,7 +66,8 @@ def _announce(desk: Desk, seller_id: int, first_day: date, last_day: date, conne
     if not days:
         raise Refused(reason=f"no day of it would count: all are past, or {cap} days of the year are granted already.")
     result = {"vacation": int(key[0]), "seller": seller_id, **desk.said(), "granted": len(days), "days": days}
-    _tell(connection, desk, now, Event.VACATION_ANNOUNCED, seller_id, vacation=int(key[0]), granted=len(days))
+    span = {"first_day": first_day.isoformat(), "last_day": last_day.isoformat()}
+    _tell(connection, desk, now, Event.VACATION_ANNOUNCED, seller_id, vacation=int(key[0]), granted=len(days), **span)
     if desk.dry_run:
         connection.rollback()
         return {**result, "vacation": None, "moved": 0, "dry_run": True}

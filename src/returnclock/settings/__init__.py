@@ -71,7 +71,7 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
     later changes folder keeps its database. Raises SettingsError with all structural faults at once.
     """
     environ = os.environ if environ is None else environ
-    directory = (Path.cwd() if directory is None else directory).absolute()
+    directory = _current() if directory is None else directory.absolute()
     faults: list[str] = []
     source, document = _file(environ, directory, faults)
     # Both are read whole, so that a fault in the file shows even where a variable overrides it today.
@@ -95,6 +95,13 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
         source=source,
         **_sections(found, peaks),
     )
+
+
+def _current() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as fault:  # deleted under the feet of whoever stands in it
+        raise SettingsError(faults=[f"the current folder cannot be used ({fault.strerror}); go to another one"]) from fault
 
 
 def _file(environ: Mapping[str, str], directory: Path, faults: list[str]) -> tuple[Path | None, Document]:

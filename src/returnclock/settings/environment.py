@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from returnclock.settings.keys import CONFIG_VARIABLE, KEYS, PREFIX, Key, hint
+from returnclock.settings.keys import CONFIG_VARIABLE, DEBUG_VARIABLE, KEYS, PREFIX, Key, hint
 from returnclock.settings.reading import Found, read
 
 _VARIABLES = {name: key for key in KEYS for name in key.variables}
 _FILE_VARIABLES = {f"{name}_FILE" for name, key in _VARIABLES.items() if key.secret}
-KNOWN_VARIABLES = {CONFIG_VARIABLE, *_VARIABLES, *_FILE_VARIABLES}
+KNOWN_VARIABLES = {CONFIG_VARIABLE, DEBUG_VARIABLE, *_VARIABLES, *_FILE_VARIABLES}
 
 # Kubernetes sets these for a Service named "returnclock" or "returnclock-…" in every pod beside it; they are not ours.
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$")

@@ -11,6 +11,7 @@ from returnclock.settings.values import Reader
 
 PREFIX = "RETURNCLOCK_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
+DEBUG_VARIABLE = PREFIX + "DEBUG"  # of the command alone: it shows the traceback of what nobody foresaw
 
 
 @dataclass(frozen=True)

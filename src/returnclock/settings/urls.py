@@ -56,12 +56,13 @@ def _parts(written: str, needs_host: bool = True) -> SplitResult:
     """The parts of one address whose host and port can be read."""
     try:
         parts = urlsplit(written)
-        broken = parts.port == 0 or bool(parts.fragment)
+        # Of a second "@" each library makes something else, and what one takes for the host it tells in its errors.
+        broken = parts.port == 0 or bool(parts.fragment) or (parts.netloc + parts.path).count("@") > 1
     except ValueError:
         broken = True
     if broken:
         # urlsplit's own message may quote a part of the password, so it is not shown.
-        raise ValueError("the host or the port cannot be read; percent-encode '/', '@', '#' and '?' in the password")
+        raise ValueError("the host or the port cannot be read; percent-encode '/', '@', '#' and '?' in the password (@ is %40)")
     if needs_host and not parts.hostname:
         raise ValueError(f"the address names no host; write {parts.scheme}://user:password@host:port/name")
     return parts

@@ -7,7 +7,7 @@ it alone tells a task that takes long from one that nobody has taken.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any
@@ -33,8 +33,10 @@ DONE_WITHIN_S = TAKEN_WITHIN_S + HARD_LIMIT_S + 10
 LOOK_EVERY_S = 3.0
 
 
-def ask_worker(task: str, asked: Mapping[str, Any], actor: str) -> dict[str, Any]:
+def ask_worker(task: str, asked: Mapping[str, Any], actor: str, waits: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Send one task to a worker and return its result object; ``asked`` are the task's arguments.
+
+    waits: called once it is sent.
 
     Raises:
         BrokerUnusable: nothing was sent.
@@ -51,6 +53,7 @@ def ask_worker(task: str, asked: Mapping[str, Any], actor: str) -> dict[str, Any
     with _in_silence():
         sent = _send(task, asked, actor)
         try:
+            waits()
             return _Answer(task, sent, newest).wait()
         finally:
             _let_go(sent)

@@ -31,7 +31,7 @@ from returnclock.up.children import Child
 from returnclock.up.feed import Feed
 from returnclock.up.greeting import greeting
 from returnclock.up.sentences import Line, lines
-from returnclock.wiring import Wiring, wire
+from returnclock.wiring import Wiring, make_folder, wire
 
 LOOK_EVERY_S = 0.3
 BEAT_ENDS_WITHIN_S = 1.5
@@ -51,6 +51,7 @@ def run_up(settings: Settings, *, sample: bool, concurrency: int = 2) -> int:
 
     Raises:
         Refused: another ``up`` runs with the same data folder.
+        FolderUnusable: the data folder cannot be made.
         DatabaseUnreachable: at the start; later it waits for the database.
     """
     with ExitStack() as stack:
@@ -176,7 +177,7 @@ def _ending(code: int) -> str:
 @contextmanager
 def _alone(data_folder: Path) -> Iterator[None]:
     """Hold the data folder's lock, which the system frees when the process ends, however it ends."""
-    data_folder.mkdir(parents=True, exist_ok=True)
+    make_folder(data_folder)
     with (data_folder / "up.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
