@@ -193,7 +193,7 @@ def test_a_time_that_is_none_is_refused_at_once_with_queue_too(tmp_path: Path) -
 def test_the_time_of_a_dry_run_reaches_the_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from returnclock.cli import work
 
-    def ask(task: str, asked: dict[str, Any], actor: str) -> dict[str, Any]:
+    def ask(task: str, asked: dict[str, Any], actor: str, _waits: object) -> dict[str, Any]:
         return asked
 
     monkeypatch.setattr(request, "ask_worker", ask)
