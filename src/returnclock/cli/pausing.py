@@ -32,7 +32,7 @@ def pause(name: str, ends: str | None, **asked: Any) -> None:
     what = _what(wiring, name)
     desk = desk_for(wiring, asked["by"], asked["reason"], asked["dry_run"])
     result = room.pause(desk, what, name, until)
-    _tell(result, asked, f"{name} rests {f'until {instant(until)}' if until else 'until it is unpaused'}.")
+    _tell(result, asked, f"{name} is paused {f'until {instant(until)}' if until else 'until it is unpaused'}.")
 
 
 @click.command()
