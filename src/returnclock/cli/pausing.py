@@ -11,6 +11,7 @@ from returnclock.cli.intervene import desk_for
 from returnclock.cli.opening import opened
 from returnclock.cli.output import instant, print_json
 from returnclock.cli.typed import moment
+from returnclock.errors import BadUsage
 
 if TYPE_CHECKING:
     from returnclock.wiring import Wiring
