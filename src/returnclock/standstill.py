@@ -30,7 +30,9 @@ from returnclock.tables.interventions import holds
 from returnclock.tables.keys import among, by_index
 from returnclock.telemetry import Event
 
-SETTLES_IN = timedelta(minutes=10)  # longer than any transaction of ours lives
+# Longer than a transaction lives that counts by vacations or holds: a worker's is cut off after five minutes, an operator's
+# gives up after four (`ops.targets`).
+SETTLES_IN = timedelta(minutes=10)
 
 
 def catch(connection: Connection, hand: Hand, now: datetime, kind: DeadlineKind, number: int, size: int) -> tuple[int, int]:

@@ -135,7 +135,7 @@ def test_dead_notices_are_requeued_by_the_group_of_their_error(folder: Path) -> 
     ("words", "code", "said"),
     [
         (("hold", *WHY), 2, "Say which"),
-        (("hold", "disputes", "9", *WHY), 4, "nothing to hold"),
+        (("hold", "disputes", "9", *WHY), 3, "no row in disputes with the id '9'"),
         (("hold", "99", *WHY), 3, "no deadline '99'"),
         (("hold", "disputes", "81"), 2, "Missing option '--reason'"),
         (("hold", "disputes", "81", "--reason", " "), 2, "--reason is empty"),
@@ -148,7 +148,7 @@ def test_dead_notices_are_requeued_by_the_group_of_their_error(folder: Path) -> 
         (("extend", "disputes", "81", "--add", "2 dayz", *WHY), 2, "is not a period"),
         (("undo", "disputes", "81", *WHY), 4, "nothing to undo"),
         (("pause", "seller_respons", *WHY), 2, 'did you mean "seller_response"?'),
-        (("unpause", "seller_response", *WHY), 4, "does not rest"),
+        (("unpause", "seller_response", *WHY), 4, "is not paused"),
         (("vacation", "add", "7", "2199-01-01", "2199-01-02", *WHY), 3, "no seller 7"),
     ],
 )

@@ -11,6 +11,7 @@ from returnclock.cli.intervene import desk_for
 from returnclock.cli.opening import opened
 from returnclock.cli.output import instant, print_json
 from returnclock.cli.typed import moment
+from returnclock.errors import BadUsage
 
 if TYPE_CHECKING:
     from returnclock.wiring import Wiring
@@ -32,7 +33,7 @@ def pause(name: str, ends: str | None, **asked: Any) -> None:
     what = _what(wiring, name)
     desk = desk_for(wiring, asked["by"], asked["reason"], asked["dry_run"])
     result = room.pause(desk, what, name, until)
-    _tell(result, asked, f"{name} rests {f'until {instant(until)}' if until else 'until it is unpaused'}.")
+    _tell(result, asked, f"{name} is paused {f'until {instant(until)}' if until else 'until it is unpaused'}.")
 
 
 @click.command()

@@ -45,6 +45,6 @@ def unpause(desk: Desk, what: str, name: str) -> dict[str, Any]:
 def _unpause(desk: Desk, what: str, name: str, connection: Connection) -> dict[str, Any]:
     now = desk.clock.now(connection)
     if pauses.of(connection, now, what, name) is None:
-        raise Refused(reason=f"{name} does not rest; there is nothing to unpause.")
+        raise Refused(reason=f"{name} is not paused; there is nothing to unpause.")
     ended = 0 if desk.dry_run else pauses.end(connection, desk.hand, now, what, name, desk.reason)
     return {"what": what, "name": name, **desk.said(), "ended": ended, "dry_run": desk.dry_run}
