@@ -113,4 +113,4 @@ def test_lists_of_one_row_say_what_is_archived_of_it(market: Market, escalated: 
     assert market.count(archive) > 0
     for words in (("deadlines", "--subject", escalated), ("events", "--subject", escalated, "--kind", "seller_response")):
         assert f'"returnclock explain disputes {escalated}"' in command(market, *words).stderr
-        assert command(market, *words[:2], escalated + 1).stderr == ""
+        assert "explain" not in command(market, *words[:2], escalated + 1).stderr
