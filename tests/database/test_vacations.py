@@ -70,6 +70,16 @@ def test_what_runs_already_is_moved_by_the_days_to_come_only(market: Market, sel
     assert market.events("seller_response", dispute) == ["deadline:stamped", "deadline:postponed"]
 
 
+def test_a_rehearsal_says_how_many_deadlines_it_would_move_and_moves_none(market: Market, seller: int) -> None:
+    dispute = market.dispute(order_id=market.order(seller_id=seller))
+    market.run("stamp", at=MONDAY)
+    days = date(2026, 3, 4), date(2026, 3, 5)
+    assert away(market, seller, *days, dry_run=True)["moved"] == 1
+    assert market.deadline("seller_response", dispute).due_at == DUE
+    assert market.count(vacations) == 0
+    assert away(market, seller, *days)["moved"] == 1
+
+
 def test_one_that_a_front_end_writes_is_applied_by_the_next_tick(market: Market, seller: int) -> None:
     dispute = market.dispute(order_id=market.order(seller_id=seller))
     market.run("stamp", at=MONDAY)

@@ -69,8 +69,9 @@ def _announce(desk: Desk, seller_id: int, first_day: date, last_day: date, conne
     span = {"first_day": first_day.isoformat(), "last_day": last_day.isoformat()}
     _tell(connection, desk, now, Event.VACATION_ANNOUNCED, seller_id, vacation=int(key[0]), granted=len(days), **span)
     if desk.dry_run:
+        moved, _ = _move_all(connection, desk, seller_id, {int(key[0])}, now, None)
         connection.rollback()
-        return {**result, "vacation": None, "moved": 0, "dry_run": True}
+        return {**result, "vacation": None, "moved": moved, "dry_run": True}
     return {**result, "dry_run": False}
 
 
