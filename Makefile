@@ -17,7 +17,7 @@ run: $(INSTALLED) ## start returnclock with a sample market; Ctrl-C stops it
 
 test: $(INSTALLED) ## run the tests against real servers; ARGS="-k sqlite" goes to pytest
 	@$(BIN)/python -m tests.servers --install
-	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 stories: $(INSTALLED) ## play 300 made-up stories on each database (an hour); STORIES=100 plays fewer
 	@$(BIN)/python -m tests.servers --install
