@@ -53,7 +53,7 @@ class Sizes:
     rounds: int = 5
     swept: int = 20_000
     peer_rounds: int = 3
-    beside_peers: int = 10_000  # of each, ours too; the slowest takes a minute for them
+    beside_peers: int = 10_000  # of each, ours too; the slowest takes half a minute for them
     warm_up: int = 200  # jobs that each peer does before those that count
     inserting_rounds: int = 9
     stamped: int = 20_000
