@@ -21,7 +21,7 @@ from returnclock.calendars import Calendar, CalendarBook, zone
 from returnclock.courses import Ground, ground
 from returnclock.database import all_rows
 from returnclock.errors import UnknownCountry, UnknownSubdivision, UnknownZone
-from returnclock.kept_days import asks_for_days, counted_days
+from returnclock.kept_days import counted_days
 from returnclock.kinds import DeadlineKind, Party
 from returnclock.localtime import end_of_local_day
 from returnclock.policy import Policy, Reckoning
@@ -62,7 +62,7 @@ class Counted:
         away = {"away": sorted(self.days.away)} if self.days.away else {}
         return {
             **away,
-            **(self._counted_days(local) if asks_for_days(self.policy) else {}),
+            **counted_days(self.policy, self.days, local, self.counted_from, self.reckoning),
             "zone": self.zone,
             "calendar": self.calendar,
             "counted_from": self.counted_from,
@@ -70,10 +70,6 @@ class Counted:
             "reminders": self.reckoning.reminders,
             **ends_as_shown(self.policy, self.reckoning, local),
         }
-
-    def _counted_days(self, local: ZoneInfo) -> dict[str, Any]:
-        after, to = (moment.astimezone(local).date() for moment in (self.counted_from, self.reckoning.due_at))
-        return counted_days(self.policy, self.days, after, max(to, self.reckoning.last_day))
 
 
 def ends_as_shown(policy: Policy, reckoning: Reckoning, local: ZoneInfo) -> dict[str, str]:

@@ -9,34 +9,36 @@ Imports policy and calendars.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from returnclock.calendars import Calendar
 from returnclock.period import Unit
-from returnclock.policy import Policy
+from returnclock.policy import Policy, Reckoning
 
 COUNTED_DAYS = "counted_days"  # in a schedule
 MOST = timedelta(days=731)  # of which days are kept; an extension until some later year need not keep all between
 _REMEMBERED = 16_384
 
 
-def counted_days(policy: Policy, calendar: Calendar, after: date, to: date) -> dict[str, Any]:
-    """For ``schedule``: which of the days after one up to another were business days, where the policy asks for any.
+def counted_days(policy: Policy, calendar: Calendar, zone: ZoneInfo, start: datetime, ends: Reckoning) -> dict[str, Any]:
+    """For ``schedule``: which of the days from the start to the end were business days, where the policy asks for any.
 
     Those that are not as in an ordinary week are named: a holiday from Monday to Friday, a Saturday that was worked.
     """
-    if not asks_for_days(policy):
+    if Unit.BUSINESS_DAY not in (policy.period.unit, policy.grace.unit) and policy.roll == "none":
         return {}
-    to = min(to, after + MOST, calendar.valid_until)
+    after, effect = (moment.astimezone(zone).date() for moment in (start, ends.due_at))
+    to = min(max(effect, ends.last_day), after + MOST, calendar.valid_until)
     odd = [day.isoformat() for day in sorted(_odd_days(calendar.below, after, to))]
     return {COUNTED_DAYS: {"after": after.isoformat(), "to": to.isoformat(), "odd": odd}}
 
 
-def asks_for_days(policy: Policy) -> bool:
-    """Whether anything hangs on which days are business days."""
-    return Unit.BUSINESS_DAY in (policy.period.unit, policy.grace.unit) or policy.roll != "none"
+def kept_away(schedule: Mapping[str, Any]) -> frozenset[date]:
+    """The days of a seller's vacation that a deadline was counted under."""
+    return frozenset(map(date.fromisoformat, schedule.get("away", ())))
 
 
 def with_counted_days(calendar: Calendar, schedule: Mapping[str, Any]) -> Calendar:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 from returnclock.calendars import Calendar
 from returnclock.errors import UnknownCountry, UnknownSubdivision
 from returnclock.facts import calendar_or_default, ends_as_shown, zone_or
-from returnclock.kept_days import counted_days, with_counted_days
+from returnclock.kept_days import counted_days, kept_away, with_counted_days
 from returnclock.kinds import DeadlineKind
 from returnclock.policy import Policy, Reckoning
 from returnclock.remaining import Dates
@@ -80,13 +80,13 @@ def _interruptions(history: Sequence[Any], now: datetime) -> tuple[list[_Span], 
 
 def kept_calendar(book: Rulebook, schedule: Mapping[str, Any]) -> Calendar:
     """The calendar by which a deadline was counted, as ``schedule`` names it, with its days and the vacation of that time."""
-    away = frozenset(date.fromisoformat(day) for day in schedule.get("away", ()))
     name = str(schedule["calendar"])
     try:
         calendar = book.calendars.called(name)
     except (UnknownCountry, UnknownSubdivision):  # the package knew it when the deadline was counted
-        calendar = calendar_or_default(book.calendars, *name.split("-", 1)) if "-" in name else book.calendars.default
-    return with_counted_days(calendar, schedule).layered(away)
+        country, _, subdivision = name.partition("-")
+        calendar = calendar_or_default(book.calendars, country, subdivision or None)
+    return with_counted_days(calendar, schedule).layered(kept_away(schedule))
 
 
 def dates_of(book: Rulebook, row: Any, begun: datetime) -> Dates:
@@ -107,12 +107,11 @@ def dates_of(book: Rulebook, row: Any, begun: datetime) -> Dates:
 def moved_schedule(row: Any, dates: Dates, reckoned: Reckoning) -> dict[str, Any]:
     """``clock_deadlines.schedule`` of a deadline whose dates were moved, by the calendar that counted them."""
     kept = {name: value for name, value in row.schedule.items() if name != "ends"}
-    to = max(dates.day_of(reckoned.due_at), reckoned.last_day)
     away = {*kept.pop("away", ()), *(day.isoformat() for day in dates.ahead.away)}
     return {
         **kept,
         **({"away": sorted(away)} if away else {}),
-        **counted_days(dates.policy, dates.calendar, dates.day_of(dates.starts), to),
+        **counted_days(dates.policy, dates.calendar, dates.zone, dates.starts, reckoned),
         **ends_as_shown(dates.policy, reckoned, dates.zone),
         "last_day": reckoned.last_day.isoformat(),
         "reminders": [moment.isoformat() for moment in reckoned.reminders],

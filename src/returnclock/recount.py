@@ -21,6 +21,7 @@ from returnclock.database import reading, retried
 from returnclock.errors import BadPolicy
 from returnclock.facts import Counted, count, counting_start, read_facts
 from returnclock.holds import covered, standing
+from returnclock.kept_days import kept_away
 from returnclock.kinds import DeadlineKind
 from returnclock.promises import not_before_told, told_of
 from returnclock.rulebook import Rulebook
@@ -153,9 +154,8 @@ def _judge(book: Rulebook, kind: DeadlineKind, row: Row[Any], facts: Any, touche
 
 def _given_days(row: Row[Any]) -> frozenset[date]:
     """The days of vacation that made the date as it is: it was given with them, although the vacation was taken back since."""
-    days = map(date.fromisoformat, row.schedule.get("away", ()))
     last_day = date.fromisoformat(row.schedule["last_day"])
-    return frozenset(day for day in days if day <= last_day)
+    return frozenset(day for day in kept_away(row.schedule) if day <= last_day)
 
 
 def case_of(row: Row[Any], counted: Counted, now: datetime) -> Case:

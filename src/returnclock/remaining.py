@@ -203,7 +203,7 @@ def _with_seasons(dates: Dates, unit: Unit, start: date, wanted: int) -> tuple[i
     steps: list[str] = []
     if unit is not Unit.BUSINESS_DAY:
         return wanted, steps
-    known = _seasons(dates, dates.starts.astimezone(dates.zone).date(), dates.last_day)
+    known = _seasons(dates, dates.day_of(dates.starts), dates.last_day)
     while True:
         last_day = count_days(start, Period(wanted, unit), dates.ahead, dates.zone, peaks=False).last_day
         new = [season for season in _seasons(dates, start, last_day) if season not in known]
@@ -250,7 +250,7 @@ def _to(dates: Dates, promised_at: datetime, steps: Sequence[str], last_day: dat
     promised_at = max(promised_at, dates.promised_at).astimezone(UTC)
     # Of a deadline that ends with a day, the midnight after it is no part of the next one.
     last = promised_at - timedelta(microseconds=dates.policy.ends == "end_of_day")
-    last_day = max(last_day or last.astimezone(dates.zone).date(), dates.last_day)
+    last_day = max(last_day or dates.day_of(last), dates.last_day)
     reckoned = reckon_from_promise(dates.starts, promised_at, last_day, dates.policy, dates.ahead, dates.zone)
     said = f"Now due {_local(promised_at, dates)}, {say_utc(promised_at)}."
     return replace(reckoned, due_at=max(reckoned.due_at, dates.due_at), steps=(*steps, said, *reckoned.steps))

@@ -107,7 +107,8 @@ def _batch_or_halves(run: _Run, size: int) -> int:
 
 
 def _take(connection: Connection, size: int, before: int | None = None) -> Sequence[Any]:
-    chosen = select(changes).order_by(changes.c.id).limit(size)
+    columns = (changes.c.id, changes.c.table_name, changes.c.subject_id)
+    chosen = select(*columns).order_by(changes.c.id).limit(size)
     chosen = chosen if before is None else chosen.where(changes.c.id < before)
     return connection.execute(chosen.with_for_update(skip_locked=True)).all()
 
@@ -148,8 +149,10 @@ def _put_off(connection: Connection, taken: Sequence[Any], rows: Collection[tupl
     """
     if not rows:
         return None
-    noted = {(change.table_name, change.subject_id): change.noted_at for change in reversed(taken)}
-    oldest = taken[0].noted_at  # for an order, of which only its dispute was noted
+    chosen = select(changes).where(among(changes.c.id, [change.id for change in taken])).order_by(changes.c.id.desc())
+    first_last = connection.execute(chosen).all()  # of two of one row the first is kept
+    noted = {(change.table_name, change.subject_id): change.noted_at for change in first_last}
+    oldest = first_last[-1].noted_at  # for an order, of which only its dispute was noted
     again = [
         {"table_name": table_name, "subject_id": subject_id, "noted_at": noted.get((table_name, subject_id), oldest)}
         for table_name, subject_id in sorted(rows)

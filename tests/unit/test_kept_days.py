@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from returnclock.calendars import CalendarBook
+from returnclock.calendars import Calendar, CalendarBook
 from returnclock.kept_days import counted_days, with_counted_days
 from returnclock.period import Period
-from returnclock.policy import Policy
+from returnclock.policy import Policy, Reckoning
 
 BUSINESS = Policy(Period.parse("5 business days"))
 NEW_YEAR = date(2026, 12, 31), date(2027, 1, 8)
 
 
+def counted(policy: Policy, calendar: Calendar, after: date, to: date) -> dict[str, Any]:
+    """What is kept of a deadline that was counted from noon of one day to noon of another."""
+    start, end = (datetime.combine(day, time(12), UTC) for day in (after, to))
+    return counted_days(policy, calendar, ZoneInfo("UTC"), start, Reckoning(end, end, to, (), ()))
+
+
 def test_the_odd_days_alone_are_kept() -> None:
     german = CalendarBook("DE", "BY").default
-    kept = counted_days(BUSINESS, german, *NEW_YEAR)["counted_days"]
+    kept = counted(BUSINESS, german, *NEW_YEAR)["counted_days"]
     assert kept == {"after": "2026-12-31", "to": "2027-01-08", "odd": ["2027-01-01", "2027-01-06"]}
 
 
 def test_a_saturday_that_is_worked_is_odd() -> None:
     chinese = CalendarBook("CN").default
-    days = counted_days(BUSINESS, chinese, date(2025, 1, 24), date(2025, 1, 31))["counted_days"]
+    days = counted(BUSINESS, chinese, date(2025, 1, 24), date(2025, 1, 31))["counted_days"]
     assert "2025-01-26" in days["odd"]  # a Sunday
 
 
@@ -33,14 +41,14 @@ def test_a_saturday_that_is_worked_is_odd() -> None:
 def test_they_are_kept_where_a_policy_asks_for_business_days(business: dict[str, str]) -> None:
     plain = {"period": "5 days"}
     calendar = CalendarBook("DE").default
-    assert counted_days(Policy.from_definition(plain), calendar, *NEW_YEAR) == {}
-    assert counted_days(Policy.from_definition(plain | business), calendar, *NEW_YEAR)
+    assert counted(Policy.from_definition(plain), calendar, *NEW_YEAR) == {}
+    assert counted(Policy.from_definition(plain | business), calendar, *NEW_YEAR)
 
 
 def test_a_calendar_has_the_kept_days_as_they_were_and_all_others_as_they_are() -> None:
     then = CalendarBook("DE", "BY", closures=[date(2027, 1, 4)]).default
     now = CalendarBook("DE", closures=[date(2027, 1, 5), date(2027, 1, 12)]).default
-    kept = with_counted_days(now, counted_days(BUSINESS, then, *NEW_YEAR))
+    kept = with_counted_days(now, counted(BUSINESS, then, *NEW_YEAR))
 
     for number in range(30):
         day = date(2026, 12, 20) + timedelta(days=number)
@@ -51,14 +59,14 @@ def test_a_calendar_has_the_kept_days_as_they_were_and_all_others_as_they_are() 
 
 def test_a_calendar_that_has_not_changed_is_the_same_one_so_that_counts_over_it_are_remembered() -> None:
     calendar = CalendarBook("DE", "BY").default
-    assert with_counted_days(calendar, counted_days(BUSINESS, calendar, *NEW_YEAR)) is calendar
+    assert with_counted_days(calendar, counted(BUSINESS, calendar, *NEW_YEAR)) is calendar
 
 
 def test_a_vacation_is_no_part_of_them() -> None:
     calendar = CalendarBook("DE", "BY").default
     layered = calendar.layered(frozenset({date(2027, 1, 4), date(2027, 1, 6)}))
-    assert counted_days(BUSINESS, layered, *NEW_YEAR) == counted_days(BUSINESS, calendar, *NEW_YEAR)
-    again = with_counted_days(calendar, counted_days(BUSINESS, layered, *NEW_YEAR)).layered(layered.away)
+    assert counted(BUSINESS, layered, *NEW_YEAR) == counted(BUSINESS, calendar, *NEW_YEAR)
+    again = with_counted_days(calendar, counted(BUSINESS, layered, *NEW_YEAR)).layered(layered.away)
     assert again is layered
 
 

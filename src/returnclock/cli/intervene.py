@@ -84,12 +84,9 @@ def hold(starts: str | None, ends: str | None, **asked: Any) -> None:
     else:
         told = f"Hold {result['hold']} ({scope}) from {instant(result['from'])} {until}: {result['held']} deadline(s) held now."
     if not result["matched"]:
+        end = f', and end it with "returnclock resume --hold {result["hold"]}" if that was not meant'
         told += " Nothing that runs is of this scope, only what may come later. Look at how it is written"
-        told += (
-            "."
-            if asked["dry_run"]
-            else f', and end it with "returnclock resume --hold {result["hold"]}" if that was not meant.'
-        )
+        told += "." if asked["dry_run"] else f"{end}."
     _tell(result, asked, told)
 
 
