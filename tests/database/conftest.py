@@ -80,6 +80,14 @@ def market(request: pytest.FixtureRequest) -> Market:
     return opened
 
 
+@pytest.fixture(params=["postgres_market", "mariadb_market"])
+def server_market(request: pytest.FixtureRequest) -> Market:
+    """An empty market, for tests of two who write at once: SQLite has one writer, for whom all others wait."""
+    opened = request.getfixturevalue(request.param)
+    assert isinstance(opened, Market)
+    return opened
+
+
 @pytest.fixture
 def fresh_market(database_url: str, tmp_path: Path) -> Iterator[Market]:
     """A market whose database no other test uses: its schema may be changed."""

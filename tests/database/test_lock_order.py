@@ -18,10 +18,9 @@ from tests.database.market import DAY, MONDAY, Market
 from tests.database.two_at_once import at_once, meeting
 
 
-@pytest.fixture(params=["postgres_market", "mariadb_market"])  # SQLite has one writer
-def market(request: pytest.FixtureRequest) -> Market:
-    opened: Market = request.getfixturevalue(request.param)
-    return opened
+@pytest.fixture
+def market(server_market: Market) -> Market:
+    return server_market
 
 
 def test_two_sweeps_under_a_cap_come_one_after_the_other(market: Market) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
+import pytest
+
 from returnclock.ledger import Hand
 from returnclock.restamp import Plan, Restamped, restamp
 from returnclock.tables.clock import events
@@ -26,27 +28,29 @@ def apply_rules(market: Market, overdue: Literal["notice", "skip"] = "skip") -> 
     return restamp(plan, wiring.rulebook.kinds)
 
 
-def test_a_promised_date_keeps_its_whole_grace_when_the_start_is_corrected(market: Market) -> None:
+@pytest.fixture
+def reminded(market: Market) -> int:
+    """A dispute with a grace, whose seller was told the date."""
     market.configure(GRACE)
     dispute = market.dispute(opened_at=SUNDAY)
     market.run("stamp", at=SUNDAY)
     remind(market, "seller_response", dispute)
-    market.update("disputes", dispute, awaiting_seller_since=SUNDAY - 2 * DAY)
+    return dispute
+
+
+def test_a_promised_date_keeps_its_whole_grace_when_the_start_is_corrected(market: Market, reminded: int) -> None:
+    market.update("disputes", reminded, awaiting_seller_since=SUNDAY - 2 * DAY)
     market.run("stamp")
-    now = market.deadlines("seller_response", dispute)[-1]
+    now = market.deadlines("seller_response", reminded)[-1]
     assert (now.promised_at, now.due_at) == (PROMISED, IN_EFFECT)
     steps = market.rows(events, deadline_id=now.id)[0].detail["steps"]
     assert steps[-1].startswith("Takes effect Mon 16 Mar 2026 10:00")
 
 
-def test_a_promised_date_keeps_its_whole_grace_when_the_rule_is_shortened(market: Market) -> None:
-    market.configure(GRACE)
-    dispute = market.dispute(opened_at=SUNDAY)
-    market.run("stamp", at=SUNDAY)
-    remind(market, "seller_response", dispute)
+def test_a_promised_date_keeps_its_whole_grace_when_the_rule_is_shortened(market: Market, reminded: int) -> None:
     market.configure(GRACE + 'period = "4 days"\n')
     assert apply_rules(market).total() == 0
-    now = market.deadline("seller_response", dispute)
+    now = market.deadline("seller_response", reminded)
     assert (now.promised_at, now.due_at) == (PROMISED, IN_EFFECT)
 
 

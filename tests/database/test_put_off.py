@@ -22,17 +22,9 @@ from tests.database.market import DAY, HOUR, MONDAY, Market
 EARLIER = MONDAY - timedelta(minutes=20)
 
 
-@pytest.fixture(params=["postgres_market", "mariadb_market"])  # SQLite has one writer, for whom all others wait
-def market(request: pytest.FixtureRequest) -> Market:
-    opened: Market = request.getfixturevalue(request.param)
-    return opened
-
-
 @pytest.fixture
-def dispute(market: Market) -> int:
-    dispute = market.dispute()
-    market.run("stamp", at=MONDAY)
-    return dispute
+def market(server_market: Market) -> Market:
+    return server_market
 
 
 @contextmanager

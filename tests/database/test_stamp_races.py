@@ -13,11 +13,10 @@ from returnclock.tables.clock import changes
 from tests.database.market import DAY, HOUR, MONDAY, Market
 
 
-@pytest.fixture(params=["postgres_market", "mariadb_market"])  # SQLite has one writer
-def market(request: pytest.FixtureRequest) -> Market:
-    opened: Market = request.getfixturevalue(request.param)
-    opened.clock.at = MONDAY + HOUR
-    return opened
+@pytest.fixture
+def market(server_market: Market) -> Market:
+    server_market.clock.at = MONDAY + HOUR
+    return server_market
 
 
 def overtaken(market: Market, monkeypatch: pytest.MonkeyPatch, dispute: int, **values: Any) -> None:

@@ -27,10 +27,9 @@ DUE = MONDAY + 5 * DAY
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(params=["postgres_market", "mariadb_market"])  # SQLite has one writer
-def market(request: pytest.FixtureRequest) -> Market:
-    opened: Market = request.getfixturevalue(request.param)
-    return opened
+@pytest.fixture
+def market(server_market: Market) -> Market:
+    return server_market
 
 
 @pytest.fixture
